@@ -1,0 +1,1 @@
+"""Facts about one hand: joints, camera, pose, sample. numpy only."""

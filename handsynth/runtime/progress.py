@@ -1,0 +1,110 @@
+"""Progress and talk on stderr. Stages report here; who listens is the caller's choice.
+
+In Python nothing is printed. The command line installs a rich listener with :func:`show`. A stage writes
+``with task("ingest", total) as advance: ... advance()`` and ``say("training mmhand first")``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Protocol
+
+Advance = Callable[..., None]
+"""``advance(steps=1, note="")``."""
+
+
+class Listener(Protocol):
+    """Where talk goes."""
+
+    def say(self, text: str) -> None: ...
+
+    def task(self, title: str, total: int) -> contextlib.AbstractContextManager[Advance]: ...
+
+
+class Silent:
+    """The default listener."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def task(self, title: str, total: int) -> Iterator[Advance]:
+        yield lambda steps=1, note="": None
+
+
+class Terminal:
+    """Bars on a terminal; one line per tenth of the work where stderr is a file."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def task(self, title: str, total: int) -> Iterator[Advance]:
+        from rich import progress as bars
+
+        if not self.console.is_terminal:
+            yield self._lines(title, total)
+            return
+        columns = (
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[note]}"),
+        )
+        with bars.Progress(*columns, console=self.console) as bar:
+            item = bar.add_task(title, total=total, note="")
+
+            def advance(steps: int = 1, note: str = "") -> None:
+                if note:
+                    bar.update(item, advance=steps, note=note)
+                else:
+                    bar.update(item, advance=steps)
+
+            yield advance
+
+    def _lines(self, title: str, total: int) -> Advance:
+        done = 0
+        shown = -1
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            nonlocal done, shown
+            done += steps
+            tenth = 10 * done // max(total, 1)
+            if tenth > shown:
+                shown = tenth
+                self.say(f"{title}: {done}/{total}{'  ' + note if note else ''}")
+
+        return advance
+
+
+_listener: ContextVar[Listener] = ContextVar("handsynth_listener", default=Silent())
+
+
+def say(text: str) -> None:
+    """Tell the user something worth knowing while work goes on."""
+    _listener.get().say(text)
+
+
+def task(title: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+    """Open a progress bar; the value is ``advance(steps=1, note="")``."""
+    return _listener.get().task(title, total)
+
+
+@contextlib.contextmanager
+def show(listener: Listener) -> Iterator[None]:
+    """Send talk to ``listener`` inside the block."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

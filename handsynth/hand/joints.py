@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
-_SEGMENTS = {finger: ("mcp", "pip", "dip", "tip") for finger in FINGERS} | {"thumb": ("cmc", "mcp", "ip", "tip")}
+_SEGMENTS = dict.fromkeys(FINGERS, ("mcp", "pip", "dip", "tip")) | {"thumb": ("cmc", "mcp", "ip", "tip")}
 
 JOINTS: tuple[str, ...] = ("wrist", *(f"{finger}_{part}" for finger in FINGERS for part in _SEGMENTS[finger]))
 """Names of the J = 21 joints in canonical order."""

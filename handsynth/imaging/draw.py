@@ -16,18 +16,18 @@ _FINGER_OF = {joint: finger for finger, chain in enumerate(CHAINS) for joint in 
 def skeleton(image: np.ndarray, keypoints_px: np.ndarray, width: float | None = None) -> np.ndarray:
     """Draw 21 keypoints (21, 2) and their bones over a copy of an RGB image (H, W, 3); NaN joints are left out."""
     out = np.ascontiguousarray(image).copy()
-    stroke = max(1, round((width or max(image.shape[:2]) / 128)))
+    stroke = max(1, round(width or max(image.shape[:2]) / 128))
     fraction = 4  # sub-pixel drawing: OpenCV takes fixed-point coordinates
 
     def fixed(point: np.ndarray) -> tuple[int, int]:
-        return int(round(float(point[0]) * 2**fraction)), int(round(float(point[1]) * 2**fraction))
+        return round(float(point[0]) * 2**fraction), round(float(point[1]) * 2**fraction)
 
     drawable = np.isfinite(keypoints_px).all(-1) & (np.abs(np.nan_to_num(keypoints_px)) < 1e5).all(-1)
     for parent, child in BONES:
         if drawable[parent] and drawable[child]:
             color = FINGER_COLORS[_FINGER_OF[child]]
             cv2.line(out, fixed(keypoints_px[parent]), fixed(keypoints_px[child]), color, stroke, cv2.LINE_AA, fraction)
-    for joint in np.flatnonzero(drawable):
+    for joint in np.flatnonzero(drawable).tolist():
         color = FINGER_COLORS[_FINGER_OF[joint]] if joint in _FINGER_OF else (255, 255, 255)
         radius = int(1.2 * stroke * 2**fraction)
         cv2.circle(out, fixed(keypoints_px[joint]), radius, color, -1, cv2.LINE_AA, fraction)

@@ -145,3 +145,10 @@ def sha256(address: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise MissingError(sentence("a file", "none", address)) from None
+
+
+def shipped(kind: str) -> Path:
+    """Folder of files that come with handsynth: ``manifests`` or ``pipelines``; in a checkout they lie at its top."""
+    package = Path(__file__).parents[1]
+    installed = package / kind
+    return installed if installed.is_dir() else package.parent / kind

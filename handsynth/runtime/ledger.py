@@ -7,7 +7,7 @@ from handsynth.runtime import files
 from handsynth.runtime.settings import Settings, parse, pretty_json
 
 
-class ShardRecord(Settings):
+class ShardRecord(Settings, frozen=True, kw_only=True):
     """What one shard holds."""
 
     shard: int

@@ -87,7 +87,7 @@ class Terminal:
         return advance
 
 
-_listener: ContextVar[Listener] = ContextVar("handsynth_listener", default=Silent())
+_listener: ContextVar[Listener] = ContextVar("handsynth_listener", default=Silent())  # noqa: B039 - Silent has no state
 
 
 def say(text: str) -> None:

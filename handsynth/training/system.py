@@ -94,7 +94,10 @@ class System(Protocol):
     """Frozen; has ``size`` (working image side), ``batch`` (hands a step) and ``steps`` (default training length)."""
 
     def networks(self) -> dict[str, nn.Module]:
-        """All networks by name, in the order they are saved."""
+        """The live mapping of all networks by name, in the order they are saved.
+
+        The loop puts wrapped networks (precision, DDP) in its place, so a system always calls ``networks()[name]``.
+        """
         ...
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

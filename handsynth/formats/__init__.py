@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from importlib.metadata import entry_points
-
-from handsynth.errors import UsageError, sentence
 from handsynth.formats.format import Format
+from handsynth.runtime.plugins import load_member, member_names
 
 FORMATS: dict[str, str] = {
     "ge_realworld": "handsynth.formats.ge_realworld:GeRealWorld",
@@ -19,7 +16,7 @@ FORMATS: dict[str, str] = {
 
 def format_names() -> list[str]:
     """Names of all formats, those of installed plug-ins included."""
-    return sorted({*FORMATS, *(point.name for point in entry_points(group="handsynth.formats"))})
+    return member_names(FORMATS, "handsynth.formats")
 
 
 def get_format(name: str) -> Format:
@@ -28,11 +25,4 @@ def get_format(name: str) -> Format:
     Raises:
         UsageError: there is none; the message lists those there are.
     """
-    place = FORMATS.get(name)
-    if place is None:
-        for point in entry_points(group="handsynth.formats"):
-            if point.name == name:
-                return point.load()()
-        raise UsageError(sentence(f"one of the formats {', '.join(format_names())}", repr(name), "the format name"))
-    module, _, kind = place.partition(":")
-    return getattr(importlib.import_module(module), kind)()
+    return load_member(name, FORMATS, "handsynth.formats")()

@@ -1,0 +1,26 @@
+"""Generators by name. One generator is one file here; outside packages join through entry points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handsynth.runtime.plugins import load_member, member_names
+
+GENERATORS: dict[str, str] = {
+    "mmhand": "handsynth.generators.mmhand:MMHand",
+}
+"""Name -> ``module:class``; imported only when asked for."""
+
+
+def generator_names() -> list[str]:
+    """Names of all generators, those of installed plug-ins included."""
+    return member_names(GENERATORS, "handsynth.generators")
+
+
+def get_generator(name: str) -> type[Any]:
+    """The class of that name: a ``training.system.Generator``, made by ``kind(settings, depth_provider, seed)``.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    return load_member(name, GENERATORS, "handsynth.generators")

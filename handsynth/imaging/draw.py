@@ -64,3 +64,33 @@ def tile(images: list[np.ndarray], columns: int, gap: int = 4, ground: int = 255
         y, x = (position // columns) * (height + gap), (position % columns) * (width + gap)
         sheet[y : y + height, x : x + width] = image
     return sheet
+
+
+def label(image: np.ndarray, text: str, size: int | None = None, ink: int = 40, ground: int = 255) -> np.ndarray:
+    """Put a strip with one line of text below an RGB image (H, W, 3); too long a text shrinks, then ends in dots.
+
+    Args:
+        image: (H, W, 3) uint8.
+        text: printable ASCII; OpenCV's fonts know no more, so other characters become question marks.
+        size: height of the strip in px; a tenth of the image's width, at least 18, where None.
+        ink, ground: grey levels of text and strip.
+
+    Returns:
+        (H + size, W, 3) uint8.
+    """
+    width = image.shape[1]
+    size = size or max(18, round(width / 10))
+    strip = np.full((size, width, 3), ground, dtype=np.uint8)
+    words = text.encode("ascii", "replace").decode()
+    font, margin = cv2.FONT_HERSHEY_SIMPLEX, max(2, size // 8)
+    scale = 0.6 * size / 22  # 22 px is the font's line height at scale 1
+    smallest = min(scale, 0.36)
+
+    def extent(line: str, scale: float) -> int:
+        return int(cv2.getTextSize(line, font, scale, 1)[0][0])
+
+    scale = max(smallest, min(scale, scale * (width - 2 * margin) / max(extent(words, scale), 1)))
+    while len(words) > 3 and extent(words, scale) > width - 2 * margin:
+        words = words.removesuffix("...")[:-1] + "..."
+    cv2.putText(strip, words, (margin, round(0.72 * size)), font, scale, (ink,) * 3, 1, cv2.LINE_AA)
+    return np.concatenate([image, strip])

@@ -207,3 +207,11 @@ def _resize(image: np.ndarray, size: int, interpolation: int) -> np.ndarray:
     if image.shape[:2] == (size, size):
         return np.ascontiguousarray(image)
     return np.asarray(cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=interpolation))
+
+
+def resize_stack(images: np.ndarray, size: int) -> np.ndarray:
+    """Square uint8 images (N, S, S, 3) to (N, size, size, 3): by area when shrinking, linearly when growing."""
+    if images.shape[1] == size:
+        return images
+    interpolation = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_LINEAR
+    return np.stack([_resize(image, size, interpolation) for image in images])

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from handsynth.errors import MissingError, UsageError, sentence
+from handsynth.errors import HandsynthError, MissingError, UsageError, sentence
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,24 +24,31 @@ def default_workers() -> int:
 
 
 def run_tasks(
-    function: Callable[[T], R], tasks: Sequence[T], *, workers: int | None = None, scheduler: str | None = None
+    function: Callable[[T], R],
+    tasks: Sequence[T],
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    in_order: bool = False,
 ) -> Iterator[R]:
-    """Run ``function`` over ``tasks`` and yield results as they finish, in any order.
+    """Run ``function`` over ``tasks`` and yield results as they finish.
 
     Args:
         function: importable; its argument and result must be small and picklable.
         workers: local processes; default one per core. With one (or one task) everything runs in this process.
         scheduler: address of a running Dask scheduler to join instead.
+        in_order: yield results in the order of their tasks.
 
     Raises:
         UsageError: fewer than one worker.
         MissingError: no scheduler answers at the address.
+        HandsynthError: worker processes died.
         whatever a task raises, after the others were told to stop.
     """
     if workers is not None and workers < 1:
         raise UsageError(sentence("at least 1 worker", str(workers), "--workers"))
     count = min(workers or default_workers(), len(tasks))
-    if scheduler is None and count <= 1:
+    if not tasks or (scheduler is None and count <= 1):
         for task in tasks:
             yield _single_threaded(function, task)
         return
@@ -48,20 +56,50 @@ def run_tasks(
         from dask.distributed import as_completed
 
         futures = client.map(_single_threaded, [function] * len(tasks), list(tasks), pure=False, retries=0)
-        for future in as_completed(futures):
-            yield future.result()
+        try:
+            for future in futures if in_order else as_completed(futures, loop=client.loop):
+                yield _result(future)
+                future.release()  # a result may be large, and nobody asks for it twice
+        finally:
+            client.cancel(futures)  # where a task failed or the caller stopped, the others need not run
+
+
+def _result(future: Any) -> Any:
+    from dask.distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        found = f"workers that died {error.allowed_failures + 1} times"
+        raise HandsynthError(
+            sentence("workers that live", found, "this task", "free memory or run fewer --workers")
+        ) from None
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run OpenCV, and torch where it is loaded, on one thread: sums then come out the same wherever they run.
+
+    Tasks run inside it. A task that imports torch only while it runs enters it again afterwards.
+    """
+    import cv2
+
+    torch = sys.modules.get("torch")
+    before_cv2, before_torch = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before_cv2)
+        if torch:
+            torch.set_num_threads(before_torch)
 
 
 def _single_threaded(function: Callable[[T], R], task: T) -> R:
-    """Run on one thread: sums then come out the same whatever the number of workers."""
-    import cv2
-
-    before_cv2 = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_thread():
         return function(task)
-    finally:
-        cv2.setNumThreads(before_cv2)
 
 
 @contextlib.contextmanager
@@ -70,14 +108,10 @@ def _client(count: int, scheduler: str | None) -> Iterator[Any]:
     from dask.distributed import Client, LocalCluster
 
     if scheduler is not None:
-        try:
-            with Client(scheduler, timeout="10s", set_as_default=False) as client:
-                yield client
-        except (OSError, TimeoutError) as error:
-            raise MissingError(
-                sentence("a Dask scheduler", str(error) or "no answer", scheduler, "start one")
-            ) from None
+        with _connected(scheduler) as client:
+            yield client
         return
+    # Dask tells of closing connections and slow workers; errors reach the user through the results.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     config = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
     with (
@@ -88,3 +122,13 @@ def _client(count: int, scheduler: str | None) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _connected(scheduler: str) -> Any:
+    from dask.distributed import Client
+
+    try:
+        return Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        found = str(error) or "no answer"
+        raise MissingError(sentence("a Dask scheduler", found, scheduler, "start one with `dask scheduler`")) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from handsynth.errors import StoreError, sentence
 from handsynth.runtime import files
 from handsynth.runtime.settings import Settings, parse, pretty_json
@@ -15,16 +17,22 @@ class ShardRecord(Settings, frozen=True, kw_only=True):
     filled: int
     rejected: int
     files: dict[str, str]
-    """sha256 of every file of the shard, by path inside the store."""
+    """Checksum of every file of the shard by path inside the store: ``sha256:`` or ``crc32c:`` and hex digits."""
 
 
-def _address(root: str, shard: int) -> str:
-    return files.join(root, "ledger", f"{shard:05d}.json")
+def record_checksum(record: ShardRecord) -> str:
+    """sha256 of the record as it lies on disk."""
+    return hashlib.sha256(pretty_json(record)).hexdigest()
+
+
+def record_path(shard: int) -> str:
+    """Path of a shard's record below the root."""
+    return f"ledger/{shard:05d}.json"
 
 
 def write_record(root: str, record: ShardRecord) -> None:
     """Declare a shard finished."""
-    files.write(_address(root, record.shard), pretty_json(record))
+    files.write(files.join(root, record_path(record.shard)), pretty_json(record))
 
 
 def read_records(root: str, settings_hash: str | None = None) -> dict[int, ShardRecord]:

@@ -1,0 +1,1 @@
+"""The one format of handsynth: pixels in Zarr, numbers in Parquet. ``schemas/FORMAT.md`` says it in words."""

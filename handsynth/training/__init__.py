@@ -1,0 +1,1 @@
+"""From stores to trained systems: batches, the one loop, checkpoints, run folders."""

@@ -91,7 +91,8 @@ class System(Protocol):
     presets: ClassVar[Mapping[str, Settings]]
     """``paper``, ``published``, ``small``, ``tiny``."""
     settings: Any
-    """Frozen; has ``size`` (working image side), ``batch`` (hands a step) and ``steps`` (default training length)."""
+    """Frozen; has ``size`` (working image side), ``batch`` (hands a step), ``steps`` (default training length) and
+    ``ema`` (decay of the averaged weights that inference uses; 0 = none)."""
 
     def networks(self) -> dict[str, nn.Module]:
         """The live mapping of all networks by name, in the order they are saved.
@@ -113,6 +114,14 @@ class System(Protocol):
 
         ``backward(loss)`` takes the place of ``loss.backward()`` so that the loop's precision applies.
         """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Training state beside networks and optimisers, tensors and plain numbers: history pools, say."""
+        ...
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state` gave."""
         ...
 
 

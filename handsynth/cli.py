@@ -1,0 +1,345 @@
+"""The command line. No logic: a command is a signature and a help text; it calls the stage of the same parameters.
+
+Results go to stdout (``--json`` for machines), talk to stderr. Exit codes: 0 done, 1 failed, 2 wrong use,
+130 interrupted. Stages are imported when they run, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import handsynth
+from handsynth.errors import HandsynthError, sentence
+
+app = typer.Typer(
+    name="handsynth",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Turn any 3-D hand dataset into one clean store, and too little data into enough.
+
+    The flow: **simulate** or **ingest** -> **index** -> **augment** -> **train** -> **evaluate** -> **report**.
+    See all of it in minutes: `handsynth demo`.
+
+    A STORE or RUN is a name in the workspace (the current folder, `--workspace` or `HANDSYNTH_WORKSPACE`) or a path;
+    where only one candidate exists it may be left out.""",
+    epilog="Results go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
+)
+
+FLOW, STORES, MORE = "The flow", "Stores", "Whole experiments"
+
+Argument, Option = typer.Argument, typer.Option
+StoreName = Annotated[str | None, Argument(metavar="STORE", help="Store name or path; the only store by default.")]
+Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler to join.")]
+Workers = Annotated[int | None, Option(help="Local processes; one per core by default.")]
+Seed = Annotated[int, Option(help="Fixes splits, pairs, order and results on one machine.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done; write nothing.")]
+Overwrite = Annotated[bool, Option("--overwrite/--resume", help="Start again, or go on where a stopped run ended.")]
+Contiguous = Annotated[bool, Option("--contiguous", help="Draw whole sequences: neighbouring frames stay together.")]
+Assignments = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
+Preset = Annotated[str | None, Option(help="paper, published, small or tiny; by default small on a GPU, else tiny.")]
+DeviceName = Annotated[str, Option(help="auto, cpu or cuda.")]
+Yes = Annotated[bool, Option("--yes", help="Train even where the estimate is over an hour.")]
+Steps = Annotated[int | None, Option(help="Optimisation steps; the preset's by default.")]
+FormatName = Annotated[str, Option("--as", metavar="FORMAT", help="Layout to write; see: handsynth datasets.")]
+
+
+def command(stage: str, panel: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a command that calls ``stage`` (``module:function`` below ``handsynth.stages``) with its parameters.
+
+    Adds ``--json`` and ``--workspace``, shows progress, prints the result, turns errors into a sentence and a code.
+    """
+
+    def register(signature: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(signature)
+        def wrapped(**arguments: Any) -> None:
+            from handsynth.runtime.progress import Terminal, show
+
+            as_json = arguments.pop("json")
+            with _explained(), show(Terminal()):
+                _print(_load(stage)(**arguments), as_json)
+
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        json_option = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+        workspace_option = Annotated[Path | None, Option(help="Folder of data/, stores/ and runs/.")]
+        parameters = [
+            *inspect.signature(signature, eval_str=True).parameters.values(),
+            inspect.Parameter("workspace", keyword, default=None, annotation=workspace_option),
+            inspect.Parameter("json", keyword, default=False, annotation=json_option),
+        ]
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        wrapped.stage = stage  # type: ignore[attr-defined]
+        del wrapped.__wrapped__  # type: ignore[attr-defined]
+        app.command(rich_help_panel=panel)(wrapped)
+        return wrapped
+
+    return register
+
+
+def _load(stage: str) -> Callable[..., Any]:
+    from importlib import import_module
+
+    module, _, name = stage.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f"handsynth.stages.{module}"), name)
+    return function
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What a user did wrong, or a machine could not do, is one sentence; our own mistakes keep their traceback."""
+    try:
+        yield
+    except HandsynthError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, and the same command resumes", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        where = error.filename or "the workspace"
+        _fail(sentence("room to write", (error.strerror or "an error").lower(), where, "free some space"), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"handsynth: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    from handsynth.stages.summary import as_text, summarize
+
+    summary = summarize(value)
+    if as_json:
+        from handsynth.runtime.settings import pretty_json
+
+        sys.stdout.write(pretty_json(summary).decode())
+    else:
+        print(as_text(summary))
+
+
+@app.callback(invoke_without_command=False)
+def _root(version: Annotated[bool, Option("--version", is_eager=True, help="Print the version.")] = False) -> None:
+    if version:
+        print(handsynth.__version__)
+        raise typer.Exit
+
+
+# fmt: off
+@command("simulate:simulate", FLOW)
+def simulate(
+    count: Annotated[int, Option(help="Images to render.")] = 100,
+    as_: Annotated[str | None, Option("--as", metavar="FORMAT", help="Write raw files in this layout.")] = None,
+    out: Annotated[str | None, Option(help="Where to; by default stores/sim, or data/FORMAT.")] = None,
+    size: Annotated[int, Option(help="Side of the store's images in px.")] = 256,
+    seed: Seed = 0,
+    settings: Assignments = [],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Render hands with exact joints, depth and masks: a store, or raw files of a dataset.
+
+    `handsynth simulate --count 200 --as rhd` writes data/rhd as its publisher would.
+    """
+
+
+@command("ingest:ingest", FLOW)
+def ingest(
+    name: Annotated[str, Argument(help="Dataset; see: handsynth datasets.")],
+    root: Annotated[Path | None, Argument(help="Folder of its raw files; data/NAME by default.")] = None,
+    store: Annotated[str | None, Option(help="Store to write; NAME by default.")] = None,
+    size: Annotated[int, Option(help="Side of the square crops in px.")] = 256,
+    margin: Annotated[float, Option(help="Room around the joints, as a share of their extent.")] = 0.25,
+    root_joint: Annotated[str, Option("--root", help="wrist or palm: which point joint 0 is.")] = "wrist",
+    codec: Annotated[str, Option(help="raw (read at memory speed) or zstd.")] = "raw",
+    limit: Annotated[int | None, Option(help="Take the first N samples only.")] = None,
+    settings: Assignments = [],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    overwrite: Overwrite = False,
+    accept: Annotated[bool, Option("--accept", help="Take a source whose checks fail.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Turn a dataset's raw folder into a store; checks it on the way in.
+
+    `handsynth ingest ge_realworld ~/ge/real_world_testset`
+    """
+
+
+@command("index:index", FLOW)
+def index(store: StoreName = None, overwrite: Overwrite = False) -> None:
+    """Compute pose identities, nearest neighbours and the histogram of pose distances of a store."""
+
+
+@command("augment:augment", FLOW)
+def augment(
+    store: StoreName = None,
+    alpha: Annotated[float, Option(help="Share of the training split that is the reduced set, between 0 and 1.")] = 0.4,
+    generator: Annotated[str, Option(help="Generator of images.")] = "mmhand",
+    preset: Preset = None,
+    steps: Steps = None,
+    count: Annotated[int | None, Option(help="Images to make; by default one for every held-out pose.")] = None,
+    seed: Seed = 0,
+    contiguous: Contiguous = False,
+    device: DeviceName = "auto",
+    settings: Assignments = [],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Make images in the poses that a reduced set lacks: store NAME-ALPHA-GENERATOR.
+
+    Trains the generator first where no fitting run exists. Sources and training pixels come from the reduced set
+    only; held-out samples lend their joints and camera alone.
+    """
+
+
+@command("train:train", FLOW)
+def train(
+    system: Annotated[str, Argument(help="Estimator or generator: hpm3d, mmhand, ...")],
+    store: StoreName = None,
+    alpha: Annotated[float, Option(help="Share of the training split to train on, above 0 and up to 1.")] = 1.0,
+    add: Annotated[str | None, Option(help="Augmented store whose samples join.")] = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    contiguous: Contiguous = False,
+    device: DeviceName = "auto",
+    settings: Assignments = [],
+    name: Annotated[str | None, Option(help="Run to write; made from store, system and alpha by default.")] = None,
+    overwrite: Overwrite = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train a system on a store, the whole training split or a reduced set: one run folder.
+
+    `handsynth train hpm3d --alpha 0.4 --add ge_realworld-0.4-mmhand`
+    """
+
+
+@command("evaluate:evaluate", FLOW)
+def evaluate(
+    run: Annotated[str | None, Argument(metavar="RUN", help="Run, or a Parquet file of predictions.")] = None,
+    store: Annotated[str | None, Argument(metavar="STORE", help="Store to score on; by default the run's.")] = None,
+    split: Annotated[str | None, Option(help="test, or held-out: training moments outside the reduced set.")] = None,
+    device: DeviceName = "auto",
+) -> None:
+    """Score a run beside trivial baselines, with the protocol of every number."""
+
+
+@command("report:report", FLOW)
+def report(
+    runs: Annotated[list[str] | None, Argument(metavar="RUN...", help="Runs or stores; all by default.")] = None,
+    out: Annotated[Path | None, Option(help="HTML file to write; runs/report.html by default.")] = None,
+) -> None:
+    """Write one HTML page: tables beside trivial baselines, curves, histograms, contact sheets."""
+
+
+@command("datasets:datasets", STORES)
+def datasets(name: Annotated[str | None, Argument(help="Dataset to read about.")] = None) -> None:
+    """List the datasets handsynth reads, or tell all about one: licence, download, layout, what is found here."""
+
+
+@command("info:info", STORES)
+def info(store: StoreName = None) -> None:
+    """Summarise a store."""
+
+
+@command("verify:verify", STORES)
+def verify(store: StoreName = None) -> None:
+    """Check every byte and number of a store: checksums, counts, reprojection, sides, bone lengths."""
+
+
+@command("view:view", STORES)
+def view(
+    store: StoreName = None,
+    out: Annotated[Path | None, Option(help="PNG or HTML file to write.")] = None,
+    count: Annotated[int, Option(help="Samples to show.")] = 24,
+    seed: Seed = 0,
+) -> None:
+    """Draw a contact sheet of a store with skeletons over the images."""
+
+
+@command("export:export", STORES)
+def export(
+    store: StoreName = None,
+    as_: FormatName = "ge_realworld",
+    out: Annotated[Path | None, Option(help="Folder to write; data/STORE-FORMAT by default.")] = None,
+) -> None:
+    """Write a store's samples in a dataset's own layout, for downstream trainers."""
+
+
+@command("convert:convert", STORES)
+def convert(
+    name: Annotated[str, Argument(help="Dataset that is read.")],
+    root: Annotated[Path, Argument(help="Folder of its raw files.")],
+    as_: FormatName,
+    out: Annotated[Path | None, Option(help="Folder to write; data/NAME-FORMAT by default.")] = None,
+) -> None:
+    """Rewrite raw files of one dataset in the layout of another, without a store between."""
+
+
+@command("migrate:migrate", STORES)
+def migrate(store: Annotated[str, Argument(help="Store name or path.")]) -> None:
+    """Bring a store of an older format version to the current one."""
+
+
+@command("reduce:reduce", MORE)
+def reduce(
+    store: StoreName = None,
+    alphas: Annotated[list[float], Option("--alpha", help="Share of the training split; repeatable.")] = [0.2, 0.4],
+    generators: Annotated[list[str], Option("--generator", help="none or its name; repeatable.")] = ["none", "mmhand"],
+    estimators: Annotated[list[str], Option("--estimator", help="Estimator; repeatable.")] = ["hpm3d"],
+    seeds: Annotated[list[int], Option("--seed", help="Seed; repeatable.")] = [0],
+    preset: Preset = None,
+    steps: Steps = None,
+    contiguous: Contiguous = False,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run the dataset-reduction experiment: shares x generators x estimators x seeds, resumable cell by cell."""
+
+
+@command("pipeline:run", MORE)
+def run(
+    pipeline: Annotated[str, Argument(help="TOML file, or the name of one that comes with handsynth.")],
+    settings: Assignments = [],
+    dry_run: DryRun = False,
+) -> None:
+    """Run a chain of stages from a TOML file; finished stages are not run again."""
+
+
+@command("demo:demo", MORE)
+def demo() -> None:
+    """See the whole flow on simulated hands in minutes: from raw files to a report."""
+# fmt: on
+
+
+def main() -> None:
+    """Entry point of ``handsynth``."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output went away (``handsynth info | head``): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""3-D HPM: joint maps by a convolutional pose machine, joint depths by a branch beside its last stage.
+
+Two forms. ``shared`` is MM-Hand's text (ACM MM 2020, section 3.2.1; the same network as Cai et al., ECCV 2018, and
+DGGAN): one trunk, depths relative to the root in lengths of the scale bone. ``separate`` is MM-Hand's code: a second
+network reads the joint maps themselves, true ones in training and predicted ones in use, and says z / 700 mm.
+
+B batch, J = 21, S image side, M map side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import cos, pi
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from handsynth.conditioning.heatmaps import REFERENCE_SIZE, heatmaps
+from handsynth.hand.joints import INDEX
+from handsynth.imaging.jitter import JitterSettings, jitter
+from handsynth.metrics.protocol import ROOT, SCALE_BONE
+from handsynth.networks.cpm import CpmLayout, DepthPoseMachine, PoseMachine, initialise_he, peaks, upsample
+from handsynth.runtime.seeds import entropy
+from handsynth.runtime.settings import Settings
+from handsynth.training.system import HandBatch, Prediction
+
+_J = 21
+_DEPTH_UNIT_MM = 700.0
+_CUT = 0.0099
+_ROOT = INDEX[ROOT]
+_BASE, _END = (INDEX[name] for name in SCALE_BONE)
+
+
+class Hpm3dSettings(Settings, frozen=True, kw_only=True):
+    """Of the system and its training; lengths in px are those of a 256 px image and scale with ``size``."""
+
+    form: Literal["shared", "separate"] = "shared"
+    """One network for maps and depths, or MM-Hand's two."""
+    size: int = 256
+    layout: CpmLayout = CpmLayout()
+    head_hidden: int = 512
+    head_relu: bool = True
+    """ReLU between the linear layers of the depth head."""
+    depth: Literal["relative", "absolute"] = "relative"
+    """Target: (z - z_root) / scale bone, or z / 700 mm."""
+    pixels: Literal["centred", "min_max"] = "centred"
+    """Input: rgb - 1/2, or each image stretched to [0, 1]."""
+    sigma: float = 5.0
+    """Width of the target maps."""
+    supervise: Literal["image", "maps"] = "image"
+    """Compare maps after upsampling to the image, or at their own stride."""
+    subpixel: bool = True
+    """Refine the maximum of a map below a pixel; the published code takes the pixel."""
+    maps_weight: float = 1000.0
+    """On the sum over stages of the mean squared error of maps."""
+    depth_weight: float = 1.0
+    """On the smooth L1 distance (knee 1) of depths."""
+    jitter: JitterSettings | None = JitterSettings()
+    """Random camera moves and colours in training; null for none."""
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Literal["constant", "cosine"] = "constant"
+    batch: int = 20
+    steps: int = 37_500
+    """50 epochs of STB's 15,000 training images, as in the published script."""
+    ema: float = 0.0
+
+
+_PAPER = Hpm3dSettings()
+
+_PUBLISHED = Hpm3dSettings(
+    form="separate", head_relu=False, depth="absolute", pixels="min_max", subpixel=False, jitter=None
+)
+
+_SMALL = Hpm3dSettings(
+    size=128,
+    layout=CpmLayout(
+        trunk=((2, 32, True), (2, 64, True), (3, 128, False)),
+        features=64,
+        head_width=128,
+        stages=4,
+        stage_width=64,
+        batch_norm=True,
+    ),
+    head_hidden=256,
+    sigma=6.0,
+    supervise="maps",
+    learning_rate=1e-3,
+    betas=(0.9, 0.999),
+    schedule="cosine",
+    batch=32,
+    steps=6000,
+    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1),
+)
+
+_TINY = Hpm3dSettings(
+    size=64,
+    layout=CpmLayout(
+        trunk=((1, 24, True), (2, 48, True), (2, 64, False)),
+        features=32,
+        head_width=64,
+        stages=3,
+        stage_width=32,
+        stage_convs=3,
+        batch_norm=True,
+    ),
+    head_hidden=128,
+    sigma=12.0,
+    supervise="maps",
+    learning_rate=2e-3,
+    betas=(0.9, 0.999),
+    schedule="cosine",
+    batch=16,
+    steps=400,
+    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1),
+)
+
+
+class Hpm3d:
+    """Estimator of keypoints and relative depths from one colour image."""
+
+    name: ClassVar[str] = "hpm3d"
+    family: ClassVar[Literal["generator", "estimator"]] = "estimator"
+    presets: ClassVar[Mapping[str, Settings]] = {
+        "paper": _PAPER,
+        "published": _PUBLISHED,
+        "small": _SMALL,
+        "tiny": _TINY,
+    }
+
+    def __init__(self, settings: Hpm3dSettings, seed: int) -> None:
+        self.settings = settings
+        self._seed = seed
+        self._step = 0
+        layout, size = settings.layout, settings.size
+        shared = settings.form == "shared"
+        depth = DepthPoseMachine(
+            3 if shared else _J, _J, size, layout, settings.head_hidden, settings.head_relu, depth_only=not shared
+        )
+        if settings.depth == "absolute":
+            # (sum, count) of the training hands' scale bones, saved with the weights; starts from one adult hand.
+            depth.register_buffer("scale_mm", torch.tensor([50.0, 1.0]))
+        self._networks: dict[str, nn.Module] = {"pose": depth} if shared else {"pose": PoseMachine(3, _J, layout)}
+        self._depth_network = "pose" if shared else "depth"
+        self._networks[self._depth_network] = depth
+        generator = torch.Generator().manual_seed(entropy(seed, self.name, "weights"))
+        for network in self._networks.values():
+            initialise_he(network, generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def networks(self) -> dict[str, nn.Module]:
+        """``pose``; in the separate form also ``depth``."""
+        return self._networks
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """One Adam per network."""
+        settings = self.settings
+        return {
+            name: torch.optim.Adam(
+                (weight for weight in network.parameters() if weight.requires_grad),
+                lr=settings.learning_rate,
+                betas=settings.betas,
+            )
+            for name, network in self.networks().items()
+        }
+
+    def schedule(self, step: int, steps: int) -> float:
+        """Constant, or a cosine from 1 down to 0 at the end."""
+        return 1.0 if self.settings.schedule == "constant" else 0.5 * (1 + cos(pi * step / steps))
+
+    def state(self) -> dict[str, Any]:
+        """Steps taken: they number the draws of jitter."""
+        return {"step": self._step}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what :meth:`state` gave."""
+        self._step = int(state["step"])
+
+    def step(self, batch: HandBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
+        """Sum over stages of map errors, and smooth L1 of depths; labelled joints alone count."""
+        settings = self.settings
+        batch = self._jittered(batch)
+        known = batch.joint_labelled & batch.keypoints_px.isfinite().all(-1)
+        keypoints = torch.where(known[..., None], batch.keypoints_px, torch.nan)
+        wanted = self._draw(keypoints, 1 if settings.supervise == "image" else settings.layout.stride)
+        if settings.form == "shared":
+            maps, depth = self.networks()["pose"](self._input(batch))
+        else:
+            maps = self.networks()["pose"](self._input(batch))
+            _, depth = self.networks()["depth"](wanted if settings.supervise == "image" else self._draw(keypoints, 1))
+        losses = {"maps": self._maps_loss(maps, wanted, known), "depth": self._depth_loss(depth, batch)}
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        backward(settings.maps_weight * losses["maps"] + settings.depth_weight * losses["depth"])
+        for optimizer in optimizers.values():
+            optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def predict(self, batch: HandBatch) -> Prediction:
+        """Reads ``rgb`` alone; an absolute depth is divided by the mean scale bone of the training hands."""
+        networks = self.networks().values()
+        modes = [network.training for network in networks]
+        for network in networks:
+            network.eval()
+        try:
+            with torch.no_grad():
+                return self._predict(self._input(batch))
+        finally:
+            for network, mode in zip(networks, modes, strict=True):
+                network.train(mode)
+
+    def _predict(self, images: Tensor) -> Prediction:
+        settings = self.settings
+        if settings.form == "shared":
+            maps, depth = self.networks()["pose"](images)
+        else:
+            maps = self.networks()["pose"](images)
+            _, depth = self.networks()["depth"](upsample(maps[-1], settings.size))
+        last, depth = maps[-1].float(), depth.float()
+        if settings.supervise == "image":
+            keypoints = peaks(upsample(last, settings.size), settings.subpixel)
+        else:
+            keypoints = (peaks(last, settings.subpixel) + 0.5) * settings.layout.stride - 0.5
+        if settings.depth == "absolute":
+            total, count = self._scale_mm()
+            depth = (depth - depth[:, _ROOT, None]) * _DEPTH_UNIT_MM * count / total
+        return Prediction(keypoints, depth)
+
+    def _jittered(self, batch: HandBatch) -> HandBatch:
+        draws = torch.Generator().manual_seed(entropy(self._seed, self.name, "jitter", self._step))
+        self._step += 1
+        if self.settings.jitter is None or batch.rgb is None:
+            return batch
+        moved = jitter(batch.rgb, batch.keypoints_px, batch.joints_mm, batch.camera, draws, self.settings.jitter)
+        return replace(
+            batch, rgb=moved.rgb, keypoints_px=moved.keypoints_px, joints_mm=moved.joints_mm, camera=moved.camera
+        )
+
+    def _input(self, batch: HandBatch) -> Tensor:
+        if batch.rgb is None:
+            raise ValueError("an estimator needs rgb, and this batch has none")
+        rgb = batch.rgb.contiguous(memory_format=torch.channels_last)
+        if self.settings.pixels == "centred":
+            return rgb - 0.5
+        low, high = rgb.amin((1, 2, 3), keepdim=True), rgb.amax((1, 2, 3), keepdim=True)
+        return (rgb - low) / (high - low).clamp_min(1e-6)
+
+    def _draw(self, keypoints: Tensor, stride: int) -> Tensor:
+        size = self.settings.size
+        return heatmaps(keypoints, size, self.settings.sigma * size / REFERENCE_SIZE, _CUT, stride=stride)
+
+    def _scale_mm(self) -> Tensor:
+        network: Any = self.networks()[self._depth_network]
+        return network.scale_mm
+
+    def _maps_loss(self, maps: list[Tensor], wanted: Tensor, known: Tensor) -> Tensor:
+        """Sum over stages of the mean squared error over the pixels of known joints."""
+        if self.settings.supervise == "image":
+            maps = [upsample(stage, self.settings.size) for stage in maps]
+        errors = torch.stack([F.mse_loss(stage, wanted, reduction="none").mean((2, 3)) for stage in maps]).sum(0)
+        return _mean_of(errors, known)
+
+    def _depth_loss(self, depth: Tensor, batch: HandBatch) -> Tensor:
+        z = batch.joints_mm[..., 2]
+        scale = (batch.joints_mm[:, _END] - batch.joints_mm[:, _BASE]).norm(dim=-1)
+        if self.settings.depth == "relative":
+            wanted = (z - z[:, _ROOT, None]) / scale[:, None]
+        else:
+            wanted = z / _DEPTH_UNIT_MM
+            measured = scale[scale.isfinite()]
+            seen = self._scale_mm()
+            seen += torch.stack([measured.sum(), torch.full_like(seen[1], len(measured))])
+        known = batch.joint_labelled & wanted.isfinite()
+        wanted = torch.where(known, wanted, depth.detach())
+        return _mean_of(F.smooth_l1_loss(depth, wanted, reduction="none"), known)
+
+
+def _mean_of(errors: Tensor, known: Tensor) -> Tensor:
+    """Mean over the known ones of (B, 21); 0 where there are none."""
+    return torch.where(known, errors, 0.0).sum() / known.sum().clamp_min(1)

@@ -1,0 +1,100 @@
+"""Catalogue tables from whole arrays: one Arrow column per field, no row built by hand.
+
+Used by the formats; the columns are those of ``hand.rows.row_schema``, then ``FILE_COLUMNS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from handsynth.formats.format import FILE_COLUMNS
+from handsynth.hand.camera import Camera, RigidTransform
+from handsynth.hand.rows import row_schema, to_row
+from handsynth.hand.sample import ABSENT, LABELLED, HandSample
+
+
+def catalogue_schema() -> pa.Schema:
+    """Arrow schema of every catalogue."""
+    schema = row_schema()
+    for name in FILE_COLUMNS:
+        schema = schema.append(pa.field(name, pa.string()))
+    return schema
+
+
+def build_table(count: int, extra: Mapping[str, np.ndarray] | None = None, **values: Any) -> pa.Table:
+    """A catalogue of ``count`` rows.
+
+    Args:
+        extra: points or numbers by name, (count, ...); a row where all are NaN has no such entry.
+        values: by column: one word, camera or transform for all rows, a list of words, or an array (count, ...).
+            Columns left out are null; ``mirrored`` is False, states follow from the finite points.
+    """
+    values.setdefault("mirrored", np.zeros(count, dtype=np.bool_))
+    for points, state in (("joints_mm", "joint_state"), ("keypoints_px", "keypoint_state")):
+        if values.get(state) is None:
+            values[state] = states(values[points]) if points in values else np.full((count, 21), ABSENT, np.uint8)
+    columns = [
+        _extra_column(count, extra or {}, field.type)
+        if field.name == "extra"
+        else _column(count, values.get(field.name), field)
+        for field in catalogue_schema()
+    ]
+    return pa.Table.from_arrays(columns, schema=catalogue_schema())
+
+
+def states(points: np.ndarray, known: int = LABELLED) -> np.ndarray:
+    """(N, 21) uint8: ``known`` where (N, 21, D) points are finite, absent elsewhere."""
+    return np.where(np.isfinite(points).all(-1), known, ABSENT).astype(np.uint8)
+
+
+def camera_rows(intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(N, 4) fx, fy, cx, cy without distortion to (N, 11), the ``camera`` column."""
+    size = np.broadcast_to(np.array([width, height], dtype=np.float64), (len(intrinsics), 2))
+    return np.concatenate([intrinsics, np.zeros((len(intrinsics), 5)), size], axis=1)
+
+
+def project_rows(joints_mm: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(N, 21, 2) pixels of (N, 21, 3) joints, each row by its own (N, 4) fx, fy, cx, cy; NaN at z <= 0."""
+    z = joints_mm[..., 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xy = np.where(z > 0, joints_mm[..., :2] / z, np.nan)
+    return xy * intrinsics[:, None, :2] + intrinsics[:, None, 2:]
+
+
+def _column(count: int, value: Any, field: pa.Field) -> pa.Array:
+    if isinstance(value, Camera):
+        value = to_row(HandSample(key="", camera=value))["camera"]
+    elif isinstance(value, RigidTransform):
+        value = to_row(HandSample(key="", depth_from_color=value))["depth_from_color"]
+    if value is None:
+        return pa.nulls(count, field.type)
+    if pa.types.is_fixed_size_list(field.type):
+        width = field.type.list_size
+        rows = np.asarray(value)
+        rows = np.broadcast_to(rows, (count, width)) if rows.shape == (width,) else rows.reshape(count, width)
+        flat = pa.array(rows.astype(field.type.value_type.to_pandas_dtype()).ravel(), type=field.type.value_type)
+        return pa.FixedSizeListArray.from_arrays(flat, type=field.type)
+    return pa.array([value] * count if isinstance(value, str) else value, type=field.type)
+
+
+def _extra_column(count: int, extra: Mapping[str, np.ndarray], kind: pa.MapType) -> pa.Array:
+    """Map column from whole arrays: entries of a row in the order of their names."""
+    names = sorted(extra)
+    blocks = [np.asarray(extra[name], dtype=np.float32).reshape(count, -1) for name in names]
+    if not names:
+        return pa.MapArray.from_arrays(
+            np.zeros(count + 1, np.int32), pa.array([], kind.key_type), pa.array([], kind.item_type), type=kind
+        )
+    present = np.stack([~np.isnan(block).all(1) for block in blocks], axis=1)
+    widths = np.array([block.shape[1] for block in blocks])
+    row_starts = np.concatenate([[0], np.cumsum(present.sum(1))]).astype(np.int32)
+    keys = np.broadcast_to(np.array(names, dtype=object), present.shape)[present]
+    lengths = np.broadcast_to(widths, present.shape)[present]
+    item_starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat = np.concatenate(blocks, axis=1)[np.repeat(present, widths, axis=1)]
+    items = pa.ListArray.from_arrays(item_starts, pa.array(flat, pa.float32()), type=kind.item_type)
+    return pa.MapArray.from_arrays(row_starts, pa.array(keys, kind.key_type), items, type=kind)

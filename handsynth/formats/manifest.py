@@ -1,0 +1,144 @@
+"""What is known about a dataset, read from ``manifests/NAME.toml`` into a frozen record.
+
+Joint names, units, axes, cameras, splits and known bad frames are said there once; the formats read them from here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+import numpy as np
+
+from handsynth.errors import DataError, UsageError, sentence
+from handsynth.hand.camera import Camera, RigidTransform
+from handsynth.hand.joints import permutation
+from handsynth.runtime import files
+from handsynth.runtime.settings import Settings, load_toml
+
+_MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+_SIGNS = {"right": 1.0, "left": -1.0, "down": 1.0, "up": -1.0, "forward": 1.0, "backward": -1.0}
+
+
+class Archive(Settings, frozen=True, kw_only=True):
+    """One file to download."""
+
+    file: str
+    holds: str
+    unpack: str
+
+
+class Pinhole(Settings, frozen=True, kw_only=True):
+    """Intrinsics in px as published; no distortion."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+
+class Rigid(Settings, frozen=True, kw_only=True):
+    """X_to = R(rotation_vector) X_from + translation_mm."""
+
+    rotation_vector: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    translation_mm: tuple[float, float, float]
+
+
+class Checks(Settings, frozen=True, kw_only=True):
+    """What a sound copy shows; ``None`` where a check does not apply."""
+
+    reprojection_px: float | None = None
+    """Largest distance between projected 3-D joints and labelled 2-D joints."""
+    side_share: float | None = None
+    """Least share of poses whose chirality agrees with the labelled side."""
+    inside_share: float | None = None
+    """Least share of joints that project inside the image."""
+    palm_mm: tuple[float, float] = (50.0, 130.0)
+    """Wrist to middle MCP; shows a wrong unit."""
+
+
+class Manifest(Settings, frozen=True, kw_only=True):
+    """One dataset."""
+
+    name: str
+    title: str
+    page: str
+    licence: str
+    paper: str
+    layout: str
+    """The tree that a download unpacks to."""
+    counts: dict[str, int]
+    """Images or samples by the part that the publisher counts."""
+    joints: tuple[str, ...]
+    """The source's joints in the source's order, in the words of ``hand/joints.py``; others keep their own name."""
+    unit: str
+    axes: tuple[str, str, str]
+    """Directions of the stored x, y, z."""
+    root: str
+    sides: tuple[str, ...]
+    splits: str
+    moments: str
+    test: tuple[str, ...] = ()
+    """Folders, sequences or subjects of the test split."""
+    test_from: int | None = None
+    """First file number of the test split, where it goes by number."""
+    image_size: tuple[int, int]
+    """Width and height in px."""
+    cameras: dict[str, Pinhole] = msgspec.field(default_factory=dict)
+    transforms: dict[str, Rigid] = msgspec.field(default_factory=dict)
+    archives: tuple[Archive, ...] = ()
+    defects: tuple[str, ...] = ()
+    known_bad: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Folder -> frames and ranges (``"172-174"``) that the field knows to be mislabelled."""
+    checks: Checks = Checks()
+
+    @property
+    def order(self) -> np.ndarray:
+        """(21,) gather list from the source's joint order to ours."""
+        return permutation(self.joints)
+
+    @property
+    def to_mm(self) -> np.ndarray:
+        """(3,) factors that bring stored coordinates to millimetres in the OpenCV frame; dividing goes back."""
+        return np.array([_SIGNS[axis] for axis in self.axes]) * _MILLIMETRES[self.unit]
+
+    def camera(self, name: str) -> Camera:
+        """A published camera by name."""
+        return Camera(**msgspec.structs.asdict(self.cameras[name]))
+
+    def transform(self, name: str) -> RigidTransform:
+        """A published rigid transform by name."""
+        rigid = self.transforms[name]
+        return RigidTransform.of(np.array(rigid.rotation_vector), np.array(rigid.translation_mm))
+
+    def bad_frames(self, folder: str) -> frozenset[int]:
+        """Known bad frames of one folder."""
+        frames: set[int] = set()
+        for item in self.known_bad.get(folder, ()):
+            first, _, last = item.partition("-")
+            frames.update(range(int(first), int(last or first) + 1))
+        return frozenset(frames)
+
+
+def manifest_names() -> list[str]:
+    """Names of all datasets that have a manifest."""
+    return [name.removesuffix(".toml") for name in files.names(files.shipped("manifests")) if name.endswith(".toml")]
+
+
+@cache
+def load_manifest(name: str) -> Manifest:
+    """The manifest of a dataset.
+
+    Raises:
+        UsageError: there is none of that name; the message lists those there are.
+        DataError: the file does not hold what a manifest must.
+    """
+    path = files.shipped("manifests") / f"{name}.toml"
+    if name not in manifest_names():
+        raise UsageError(sentence(f"one of the datasets {', '.join(manifest_names())}", repr(name), "the dataset name"))
+    try:
+        return msgspec.convert(load_toml(path), Manifest)
+    except msgspec.ValidationError as error:
+        raise DataError(sentence("a dataset manifest", str(error), path, "mend that entry")) from None

@@ -1,0 +1,278 @@
+"""STB (Zhang et al., ICIP 2017): a left hand before a RealSense F200 (SK) and a Bumblebee2 stereo camera (BB).
+
+Reads and writes ``images/B1Counting/SK_color_0.png`` and its kin and ``labels/B1Counting_SK.mat``. SK labels lie in
+the depth camera's frame and are brought to colour: X_color = R^T (X_label - t). BB labels lie in the left camera's
+frame. Joint 0 of the source is the palm centre: it stays in ``extra["palm_mm"]`` and the wrist is derived from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from handsynth.errors import DataError, sentence
+from handsynth.formats.columns import build_table, states
+from handsynth.formats.format import Field
+from handsynth.formats.layout import (
+    inside,
+    listing,
+    nothing_found,
+    of_side,
+    require_fields,
+    require_files,
+    require_folder,
+    require_names,
+    require_size,
+    through,
+)
+from handsynth.formats.manifest import load_manifest
+from handsynth.formats.matfiles import numbers, read_mat, write_mat
+from handsynth.hand.camera import Camera, RigidTransform
+from handsynth.hand.joints import INDEX, WRIST, gather, scatter
+from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
+from handsynth.hand.rows import from_row
+from handsynth.hand.sample import DERIVED, HandSample
+from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
+from handsynth.imaging.registration import register_depth, same_camera
+from handsynth.runtime.settings import Settings
+
+_SEQUENCE = re.compile(r"B[1-6](Counting|Random)")
+_RING_MCP = INDEX["ring_mcp"]
+_NO_MOVE = RigidTransform.of(np.zeros(3), np.zeros(3))
+
+
+class StbOptions(Settings, frozen=True, kw_only=True):
+    """Which cameras, and what becomes of SK depth."""
+
+    part: Literal["SK", "BB", "both"] = "SK"
+    depth: Literal["registered", "raw", "none"] = "registered"
+    """Warped into the colour camera at its resolution; as stored, with its own camera; or left out."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """One lens: the prefix of its files, its labels, its camera and its place in the labels' frame."""
+
+    prefix: str
+    part: str
+    camera: Camera
+    from_labels: RigidTransform
+
+
+def _views() -> dict[str, _View]:
+    manifest = load_manifest("stb")
+    bb = manifest.camera("bb")
+    views = (
+        _View("SK_color", "SK", manifest.camera("sk_color"), manifest.transform("sk_depth_from_color").inverse()),
+        _View("BB_left", "BB", bb, _NO_MOVE),
+        _View("BB_right", "BB", bb, manifest.transform("bb_right_from_left")),
+    )
+    return {view.prefix: view for view in views}
+
+
+class Stb:
+    """See :class:`handsynth.formats.format.Format`.
+
+    Both cameras took each frame at the same time (the publishers' README), so all views of a frame share its moment.
+    ``write`` keeps a sample's own STB sequence, otherwise puts test samples into B1Counting and others into
+    B2Counting; its view is the sample's own, otherwise that of the option ``part``. Samples of other cameras are
+    resampled, frames are numbered by moment, the palm centre is derived from the wrist where it is not known,
+    registered depth is warped to the depth camera, right hands are mirrored, masks are dropped.
+    """
+
+    name: ClassVar[str] = "stb"
+    summary: ClassVar[str] = "STB: real RGB, depth and stereo of a left hand, 20 joints and a palm centre"
+    fields: ClassVar[Mapping[str, Field]] = {
+        "rgb": Field(),
+        "depth_mm": Field(tolerance=0.5, note="whole mm; of SK, exactly so with depth = raw, else warped and back"),
+        "joints_mm": Field(tolerance=1e-3, note="the wrist is derived from the palm centre"),
+        "keypoints_px": Field(tolerance=1e-2, note="projected"),
+        "camera": Field(tolerance=1e-3),
+        "split": Field(),
+        "side": Field(note="always left"),
+    }
+    cropped: ClassVar[bool] = False
+    independent_2d: ClassVar[bool] = False
+    options_type: ClassVar[type[Settings]] = StbOptions
+
+    def annotations(self, root: Path, options: StbOptions) -> list[Path]:
+        return [labels for _, _, labels, _ in self._blocks(root, options)]
+
+    def catalogue(self, root: Path, options: StbOptions) -> pa.Table:
+        tables = []
+        for sequence, part, label_file, names in self._blocks(root, options):
+            value = read_mat(label_file, ["handPara"])["handPara"]
+            value = value[..., None] if value.ndim == 2 else value  # MATLAB drops a last side of 1
+            labels = numbers(value, (3, 21, None), "handPara", label_file).transpose(2, 1, 0)
+            tables += [
+                self._view_table(root, sequence, view, labels, names, label_file, options)
+                for view in _views().values()
+                if view.part == part and _count(names, view.prefix)
+            ]
+        return pa.concat_tables(tables).combine_chunks()
+
+    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+        sample = from_row(row)
+        manifest = load_manifest(self.name)
+        path = inside(root, row["rgb_file"])
+        assert sample.camera is not None
+        rgb = require_size(read_color(path), sample.camera, path)
+        depth = None
+        if row["depth_file"] is not None:
+            depth_camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
+            depth = _read_depth(inside(root, row["depth_file"]), depth_camera)
+            if sample.depth_camera is None:
+                depth = register_depth(depth, depth_camera, sample.camera, move.inverse())
+        return replace(sample, rgb=rgb, depth_mm=depth)
+
+    def write(self, root: Path, samples: Iterable[HandSample], options: StbOptions) -> None:
+        manifest = load_manifest(self.name)
+        labels: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+        moments: dict[str, dict[str, int]] = {}
+        written: dict[tuple[str, str], set[int]] = {}
+        for given in samples:
+            require_fields(given, self.name, "rgb", "joints_mm", "camera")
+            own = given.sequence or ""
+            sequence = own if _SEQUENCE.fullmatch(own) else "B1Counting" if given.split == "test" else "B2Counting"
+            view = _views().get(given.view or "") or _views()["BB_left" if options.part == "BB" else "SK_color"]
+            numbered = moments.setdefault(sequence, {})
+            number = numbered.setdefault(given.moment or given.key, len(numbered))
+            if number in written.setdefault((sequence, view.prefix), set()):  # the other hand of the same image
+                number = numbered.setdefault(given.key, len(numbered))
+            written[sequence, view.prefix].add(number)
+            sample = through(of_side(given, manifest.sides[0]), view.camera, self.name)
+            assert sample.rgb is not None
+            write_png(root / _image(sequence, view.prefix, number), sample.rgb)
+            if view.part == "SK" and sample.depth_mm is not None:
+                depth = self._in_depth_camera(sample)
+                whole = np.clip(np.rint(np.nan_to_num(depth)), 0, 65535).astype(np.uint16)
+                high, low = split_bytes(whole)
+                picture = np.stack([low, high, np.zeros_like(low)], axis=-1)
+                write_png(root / _image(sequence, "SK_depth", number), picture)
+            points = view.from_labels.inverse().apply(_source_points(sample))
+            labels.setdefault((sequence, view.part), {}).setdefault(number, points / manifest.to_mm)
+        for (sequence, part), frames in labels.items():
+            if sorted(frames) != list(range(len(moments[sequence]))):
+                found = f"{len(frames)} for {len(moments[sequence])} moments"
+                raise DataError(sentence(f"every moment of {sequence} seen by {part}", found, "the samples"))
+            stack = np.stack([frames[number] for number in range(len(frames))])
+            write_mat(root / "labels" / f"{sequence}_{part}.mat", {"handPara": stack.transpose(2, 1, 0)})
+
+    def _blocks(self, root: Path, options: StbOptions) -> list[tuple[str, str, Path, frozenset[str]]]:
+        """Sequence, part, label file and image names of everything that is there and wanted."""
+        require_folder(root, self.name)
+        blocks = []
+        for sequence in sorted(filter(_SEQUENCE.fullmatch, listing(_images(root)))):
+            names = listing(_images(root) / sequence)
+            for part in ("SK", "BB"):
+                present = any(_count(names, view.prefix) for view in _views().values() if view.part == part)
+                if present and options.part in (part, "both"):
+                    [labels] = require_files([root / "labels" / f"{sequence}_{part}.mat"], root, self.name)
+                    blocks.append((sequence, part, labels, names))
+        if not blocks:
+            wanted = "SK or BB" if options.part == "both" else options.part
+            raise nothing_found(f"folders like images/B1Counting with {wanted} images", root, self.name)
+        return blocks
+
+    def _view_table(
+        self,
+        root: Path,
+        sequence: str,
+        view: _View,
+        labels: np.ndarray,
+        names: frozenset[str],
+        label_file: Path,
+        options: StbOptions,
+    ) -> pa.Table:
+        manifest = load_manifest(self.name)
+        count = len(labels)
+        folder = (_images(root) / sequence).relative_to(root).as_posix()
+        depth = view.part == "SK" and options.depth != "none" and _count(names, "SK_depth") > 0
+        for prefix in (view.prefix, "SK_depth") if depth else (view.prefix,):
+            require_names((f"{prefix}_{i}.png" for i in range(count)), names, root / folder, label_file.name)
+            if _count(names, prefix) != count:
+                found = f"{_count(names, prefix)} images"
+                raise DataError(sentence(f"{count} images {prefix}, as {label_file.name} labels", found, root / folder))
+        source = view.from_labels.apply(labels * manifest.to_mm)
+        palm = source[:, manifest.joints.index("palm")]
+        joints = gather(source, manifest.order)
+        joints[:, WRIST] = wrist_from_palm(palm, joints[:, _RING_MCP])
+        joint_state = states(joints)
+        joint_state[:, WRIST] = DERIVED
+        keypoints = view.camera.project(joints)
+        raw = depth and options.depth == "raw"
+        return build_table(
+            count,
+            key=[f"{sequence}/{view.prefix}_{i}" for i in range(count)],
+            sequence=sequence,
+            frame=[str(i) for i in range(count)],
+            view=view.prefix,
+            moment=[f"{sequence}/{i}" for i in range(count)],
+            split="test" if sequence in manifest.test else "train",
+            side=manifest.sides[0],
+            joints_mm=joints,
+            joint_state=joint_state,
+            keypoints_px=keypoints,
+            keypoint_state=states(keypoints, DERIVED),
+            camera=view.camera,
+            depth_camera=manifest.camera("sk_depth") if raw else None,
+            depth_from_color=manifest.transform("sk_depth_from_color") if raw else None,
+            extra={"palm_mm": palm},
+            rgb_file=[f"{folder}/{view.prefix}_{i}.png" for i in range(count)],
+            depth_file=[f"{folder}/SK_depth_{i}.png" for i in range(count)] if depth else None,
+        )
+
+    def _in_depth_camera(self, sample: HandSample) -> np.ndarray:
+        manifest = load_manifest(self.name)
+        camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
+        assert sample.depth_mm is not None
+        assert sample.camera is not None
+        if sample.depth_camera is None:
+            return register_depth(sample.depth_mm, sample.camera, camera, move)
+        own = sample.depth_from_color or _NO_MOVE
+        if not same_camera(sample.depth_camera, camera) or not np.allclose(
+            [*np.ravel(own.rotation), *own.translation_mm], [*np.ravel(move.rotation), *move.translation_mm], atol=1e-3
+        ):
+            raise DataError(sentence("depth in STB's own depth camera", "another camera", f"sample {sample.key}"))
+        return sample.depth_mm
+
+
+def _images(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def _image(sequence: str, prefix: str, number: int) -> str:
+    return f"images/{sequence}/{prefix}_{number}.png"
+
+
+def _count(names: frozenset[str], prefix: str) -> int:
+    pattern = re.compile(rf"{prefix}_\d+\.png")
+    return sum(1 for name in names if pattern.fullmatch(name))
+
+
+def _read_depth(path: Path, camera: Camera) -> np.ndarray:
+    """mm = R + 256 G; 0 is no measurement."""
+    picture = require_size(read_raw(path), camera, path)
+    if picture.ndim != 3 or picture.dtype != np.uint8:
+        raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape} {picture.dtype}", path))
+    whole = join_bytes(picture[..., 1], picture[..., 0])
+    return np.where(whole == 0, np.nan, whole).astype(np.float32)
+
+
+def _source_points(sample: HandSample) -> np.ndarray:
+    """(21, 3) mm in the source's order, the palm centre in the wrist's place."""
+    manifest = load_manifest("stb")
+    assert sample.joints_mm is not None
+    joints = sample.joints_mm.astype(np.float64)
+    points = scatter(joints, manifest.order, 21)
+    palm = sample.extra.get("palm_mm")
+    if palm is None:
+        palm = palm_from_wrist(joints[WRIST], joints[_RING_MCP])
+    points[manifest.joints.index("palm")] = np.reshape(palm, 3)
+    return points

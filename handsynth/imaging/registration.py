@@ -1,0 +1,105 @@
+"""What one camera saw, as another camera sees it: depth across a baseline, whole samples between cameras at one place.
+
+Registered depth is a forward warp with a z-buffer: every depth pixel becomes a point, the nearest point wins the
+colour pixel it falls on. Pixel centres lie at integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from handsynth.hand.camera import Camera, RigidTransform
+from handsynth.hand.sample import HandSample
+
+
+def register_depth(
+    depth_mm: np.ndarray, source: Camera, target: Camera, target_from_source: RigidTransform
+) -> np.ndarray:
+    """Depth of one camera warped into another.
+
+    Each source pixel covers a small square of the surface, so it is drawn as large as it appears in the target
+    (splatting): a target with more pixels per angle keeps no holes on a smooth surface.
+
+    Args:
+        depth_mm: (H, W) float32, z of the source camera; NaN = no measurement.
+
+    Returns:
+        (target.height, target.width) float32, z of the target camera; NaN where no source pixel falls.
+    """
+    v, u = np.nonzero(np.isfinite(depth_mm) & (depth_mm > 0))
+    z = depth_mm[v, u].astype(np.float64)
+    points = target_from_source.apply(source.lift(np.stack([u, v], axis=-1), z))
+    points = points[points[:, 2] > 0]
+    if not len(points):
+        return np.full((target.height, target.width), np.nan, dtype=np.float32)
+    pixels = target.project(points)
+    half = 0.5 * max(target.fx / source.fx, target.fy / source.fy, 1.0)
+    low, high = np.ceil(pixels - half).astype(np.int64), np.ceil(pixels + half).astype(np.int64)
+    buffer = np.full(target.height * target.width, np.inf, dtype=np.float32)
+    for dy in range(int((high - low)[:, 1].max())):
+        for dx in range(int((high - low)[:, 0].max())):
+            x, y = low[:, 0] + dx, low[:, 1] + dy
+            hit = (x < high[:, 0]) & (y < high[:, 1]) & (x >= 0) & (y >= 0) & (x < target.width) & (y < target.height)
+            np.minimum.at(buffer, y[hit] * target.width + x[hit], points[hit, 2].astype(np.float32))
+    return np.where(np.isinf(buffer), np.nan, buffer).reshape(target.height, target.width).astype(np.float32)
+
+
+def seen_by(sample: HandSample, camera: Camera) -> HandSample:
+    """The same hand through another camera at the same place and of the same orientation; distortion is undone.
+
+    The move is exact for pinholes: a pixel's ray is kept, so joints and depth values stay and pixels are resampled
+    (colour linearly and edge-replicated, smoothed first where it shrinks; depth and mask nearest, empty outside).
+    A camera that differs by rounding only is taken to be the same.
+
+    Raises:
+        ValueError: the sample has no camera, or has depth that is not registered to colour and would be lost.
+    """
+    own = sample.camera
+    if own is None:
+        raise ValueError(f"{sample.key} has no camera")
+    if same_camera(own, camera):
+        return replace(sample, camera=camera)
+    if sample.depth_camera is not None:
+        raise ValueError(f"{sample.key} has unregistered depth; register it first")
+    grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1)
+    at = own.project(camera.lift(grid, np.ones(grid.shape[:2]))).astype(np.float32)
+
+    def warp(image: np.ndarray | None, flags: int, border: int, empty: float) -> np.ndarray | None:
+        if image is None:
+            return None
+        return np.asarray(cv2.remap(image, at[..., 0], at[..., 1], flags, borderMode=border, borderValue=(empty,) * 4))
+
+    def move(points: np.ndarray) -> np.ndarray:
+        return camera.project(own.lift(points, np.ones(points.shape[:-1]))).astype(np.float32)
+
+    shrink = own.fx / camera.fx
+    rgb = sample.rgb
+    if rgb is not None and shrink > 1:
+        rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), 0.5 * float(np.sqrt(shrink**2 - 1)) + 1e-3))
+    return replace(
+        sample,
+        rgb=warp(rgb, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE, 0),
+        depth_mm=warp(sample.depth_mm, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, float("nan")),
+        mask=warp(sample.mask, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, 0),
+        keypoints_px=None if sample.keypoints_px is None else move(sample.keypoints_px),
+        extra={name: move(value) if name.endswith("_px") else value for name, value in sample.extra.items()},
+        camera=camera,
+    )
+
+
+def fitted(camera: Camera, width: int, height: int) -> Camera:
+    """The camera of its image scaled as large as it fits into ``width`` x ``height``, centred."""
+    scale = min(width / camera.width, height / camera.height)
+    shift_x, shift_y = (
+        (side - scale * own) / 2 + 0.5 * scale - 0.5 for side, own in ((width, camera.width), (height, camera.height))
+    )
+    return camera.warped(scale, scale, shift_x, shift_y, width, height)
+
+
+def same_camera(a: Camera, b: Camera) -> bool:
+    """Whether two cameras differ by less than a thousandth of a pixel."""
+    first, second = (np.array([c.fx, c.fy, c.cx, c.cy, *(*c.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]]) for c in (a, b))
+    return (a.width, a.height) == (b.width, b.height) and bool(np.allclose(first, second, rtol=0, atol=1e-3))

@@ -1,0 +1,75 @@
+"""What a command prints of what a stage made: the path last, and before it what one would look at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from handsynth.runtime.settings import canonical_json, parse
+from handsynth.training.run import Evaluation, read_run
+
+
+def summarize(value: Any) -> dict[str, Any]:
+    """Plain values about a stage's result.
+
+    Args:
+        value: a path or address of a store, a run, an evaluation or a report; or a record that is shown as it is.
+    """
+    if isinstance(value, str | Path):
+        return _about(str(value)) | {"path": str(value)}
+    plain = msgspec.json.decode(canonical_json(value))
+    return plain if isinstance(plain, dict) else {"result": plain}
+
+
+def as_text(summary: dict[str, Any]) -> str:
+    """The same for people: ``key: value`` lines, nested values indented, the path on the last line alone."""
+    rest = {key: value for key, value in summary.items() if key != "path"}
+    lines = list(_lines(rest, 0))
+    return "\n".join([*lines, *([summary["path"]] if "path" in summary else [])])
+
+
+def _about(address: str) -> dict[str, Any]:
+    path = Path(address)
+    if (path.name.endswith(".json") and path.parent.name == "evaluation") or path.name.endswith(".evaluation.json"):
+        return _evaluation(parse(path.read_bytes(), Evaluation, path))
+    if (path / "run.json").is_file():
+        info = read_run(path)
+        return {
+            "run": info.name,
+            "system": f"{info.system} ({info.preset})",
+            "steps": info.steps,
+            "samples": info.samples,
+        }
+    return {}
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    rows = {row.name: {key: round(value, 4) for key, value in row.values.items()} for row in evaluation.rows}
+    where = f"{evaluation.samples} {evaluation.split} samples of {evaluation.store.name}"
+    return {"scores": rows, "on": where, "protocol": evaluation.protocol}
+
+
+def _lines(values: dict[str, Any], depth: int) -> list[str]:
+    pad, lines = "  " * depth, []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            if value and not any(isinstance(inner, dict | list) for inner in value.values()):
+                lines.append(f"{pad}{key}: " + "  ".join(f"{name} {inner}" for name, inner in value.items()))
+            else:
+                lines += [f"{pad}{key}:", *_lines(value, depth + 1)]
+        elif isinstance(value, list):
+            if all(isinstance(item, str | int | float) for item in value) and len(str(value)) < 100:
+                lines.append(f"{pad}{key}: {', '.join(map(str, value))}")
+                continue
+            lines.append(f"{pad}{key}:")
+            for item in value:
+                inner = _lines(item, depth + 2) if isinstance(item, dict) else [f"{pad}    {item}"]
+                first = inner[0].strip() if inner else ""
+                lines += [f"{pad}  - {first}", *inner[1:]]
+        else:
+            text = str(value).rstrip("\n")
+            shown = text if "\n" not in text else "\n" + "\n".join(f"{pad}  {line}" for line in text.splitlines())
+            lines.append(f"{pad}{key}: {shown}" if "\n" not in text else f"{pad}{key}:{shown}")
+    return lines

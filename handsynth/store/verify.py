@@ -1,0 +1,168 @@
+"""Check a finished store: every byte against its checksum, every count, every number that can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from handsynth.errors import HandsynthError
+from handsynth.runtime import files, ledger, progress
+from handsynth.runtime.settings import Settings, parse
+from handsynth.store import schema, shards
+from handsynth.store.checks import Finding, Status, check_samples
+from handsynth.store.read import Store
+from handsynth.store.schema import ARRAYS
+
+_DEPTH_SAMPLES = 512
+_SURFACE_MM = (-5.0, 35.0)
+"""Where a joint's z may lie behind the surface seen at its pixel: half a finger to half a palm, in the median."""
+
+
+class Report(Settings, frozen=True, kw_only=True):
+    """What :func:`verify_store` found."""
+
+    store_hash: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is at fault; warnings and what cannot be checked are no fault."""
+        return all(finding.status != "fault" for finding in self.findings)
+
+
+def verify_store(store: Store) -> Report:
+    """Check everything; reads every byte of the store once and opens no image twice."""
+    found = _check_files(store)
+    if all(finding.status == "ok" for finding in found if finding.check != "file names"):
+        plan = store.info.plan
+        palm_root = plan.settings.get("root_joint") == "palm"
+        found += check_samples(store.table(), independent_2d=plan.independent_2d, palm_root=palm_root)
+        found.append(_check_depth(store))
+    return Report(store_hash=store.hash, findings=tuple(found))
+
+
+class _Faults:
+    """Files at fault in one check."""
+
+    def __init__(self, check: str, good: str, bad: str, status: Status = "fault") -> None:
+        self.check, self.good, self.bad, self.status = check, good, bad, status
+        self.paths: list[str] = []
+
+    def finding(self) -> Finding:
+        count = len(self.paths)
+        return Finding(
+            check=self.check,
+            status=self.status if count else "ok",
+            count=count,
+            worst=tuple(self.paths[:5]),
+            text=f"{count} {self.bad}" if count else self.good,
+        )
+
+
+def _check_files(store: Store) -> list[Finding]:
+    records = _Faults(
+        "ledger records", "every record is the one that store.json names", "records are missing or changed"
+    )
+    sums = _Faults("file checksums", "every file is as it was written", "files are missing or changed")
+    indexes = _Faults("shard indexes", "every image can be found in its shard", "shards have a damaged index")
+    counts = _Faults("counts", "rows, rejects and slots agree with the records", "parts disagree with their records")
+    strays = _Faults("file names", "no stray files", "files belong to no shard", status="warning")
+    plan, expected = store.info.plan, set()
+    with progress.task("verify", plan.shards) as advance:
+        for shard, summary in enumerate(store.info.shards):
+            path = ledger.record_path(shard)
+            expected.add(path)
+            data = _bytes(store, path)
+            if data is None or hashlib.sha256(data).hexdigest() != summary.record:
+                records.paths.append(path)
+            else:
+                record = parse(data, ledger.ShardRecord, path)
+                expected |= set(record.files)
+                contents = {name: _bytes(store, name) for name in record.files}
+                sums.paths += [name for name, body in contents.items() if _sum(body, record.files[name]) is False]
+                indexes.paths += [name for name, body in contents.items() if not _index_is_sound(plan, name, body)]
+                counts.paths += _disagreeing(plan, shard, record, contents)
+            advance()
+    for folder in ("ledger", "samples", "rejects"):
+        names = (f"{folder}/{name}" for name in files.names(files.join(store.address, folder)))
+        strays.paths += [name for name in names if name not in expected]
+    return [faults.finding() for faults in (records, sums, indexes, counts, strays)]
+
+
+def _bytes(store: Store, path: str) -> bytes | None:
+    try:
+        return files.read(files.join(store.address, path))
+    except (HandsynthError, OSError):
+        return None
+
+
+def _sum(body: bytes | None, expected: str) -> bool:
+    if body is None:
+        return False
+    kind = expected.partition(":")[0]
+    found = shards.checksum([body]) if kind == "crc32c" else f"sha256:{hashlib.sha256(body).hexdigest()}"
+    return found == expected
+
+
+def _index_is_sound(plan: schema.StorePlan, name: str, body: bytes | None) -> bool:
+    if not name.startswith("pixels/") or body is None:
+        return True
+    tail = shards.index_bytes(plan.shard_size)
+    try:
+        entries = shards.read_index(body[-tail:], plan.shard_size, len(body) - tail, name)
+    except HandsynthError:
+        return False
+    field, shard = name.split("/")[1], int(name.split("/")[3])
+    inside = entries[: len(plan.slot_range(shard))]
+    if plan.codec == "raw":
+        size = ARRAYS[field].image_bytes(plan.size)
+        return all(entry is None or entry[1] == size for entry in inside)
+    return True
+
+
+def _disagreeing(
+    plan: schema.StorePlan, shard: int, record: ledger.ShardRecord, contents: dict[str, bytes | None]
+) -> list[str]:
+    """Parquet parts of a shard whose rows are not those its record counts, each in a slot of its own."""
+    slots: list[int] = []
+    wrong = []
+    for path, count in ((schema.samples_path(shard), record.filled), (schema.rejects_path(shard), record.rejected)):
+        try:
+            part = pq.read_table(pa.BufferReader(contents.get(path) or b""), columns=["slot"])["slot"].to_pylist()
+        except pa.ArrowException:
+            part = []
+        if len(part) != count:
+            wrong.append(path)
+        slots += part
+    if len(set(slots)) != len(slots) or not set(slots) <= set(plan.slot_range(shard)):
+        wrong.append(ledger.record_path(shard))
+    return wrong
+
+
+def _check_depth(store: Store) -> Finding:
+    """How far joints lie behind the surface that the depth map shows at their pixels."""
+    name = "joints against surface depth"
+    joints, keypoints = store.column("joints_mm"), store.column("keypoints_px")
+    held = np.array(["depth" in fields for fields in store.column("pixels")], dtype=bool)
+    rows = np.flatnonzero(held & np.isfinite(joints).any((1, 2)) & np.isfinite(keypoints).any((1, 2)))
+    if not store.has("depth") or not len(rows):
+        return Finding(check=name, status="not checkable", text="no sample has a registered depth map and joints")
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _DEPTH_SAMPLES).astype(int))]
+    behind = []
+    for row in rows:
+        depth = store.depth_mm([store.slots[row]])[0]
+        place = np.rint(np.nan_to_num(keypoints[row], nan=-1)).astype(int)
+        inside = ((place >= 0) & (place < store.info.plan.size)).all(1)
+        behind.append(joints[row, inside, 2] - depth[place[inside, 1], place[inside, 0]])
+    distance = np.concatenate(behind)
+    distance = distance[np.isfinite(distance)]
+    if not len(distance):
+        return Finding(check=name, status="not checkable", text="no depth was measured at any joint")
+    median = float(np.median(distance))
+    status: Status = "ok" if _SURFACE_MM[0] <= median <= _SURFACE_MM[1] else "warning" if abs(median) < 60 else "fault"
+    low, high = _SURFACE_MM
+    text = f"joints lie {median:.1f} mm behind the surface in the median of {len(rows)} samples; {low:g} to {high:g} mm"
+    return Finding(check=name, status=status, text=f"{text} is expected")

@@ -1,0 +1,150 @@
+"""Stores to batches: at a system's working size, in an order that is a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from handsynth.hand.sample import LABELLED
+from handsynth.imaging.warp import resize_stack
+from handsynth.poseindex.curriculum import curriculum_order, draw_pairs
+from handsynth.poseindex.distance import pose_distance
+from handsynth.runtime.seeds import rng
+from handsynth.store.read import Store
+from handsynth.training.system import HandBatch, PairBatch
+
+_CACHE_BYTES = 1 << 30
+
+
+class Hands:
+    """Some slots of one store, as batches at a working size.
+
+    Images are kept in memory at that size once read, where all of them fit in 1 GiB; otherwise read each time.
+    """
+
+    def __init__(self, store: Store, slots: np.ndarray, size: int) -> None:
+        self.store, self.slots, self.size = store, np.asarray(slots, dtype=np.int64), size
+        scale = size / store.info.plan.size
+        self.joints_mm = store.column("joints_mm", self.slots).astype(np.float32)
+        pixels = store.column("keypoints_px", self.slots).astype(np.float32)
+        self.keypoints_px = (pixels + 0.5) * np.float32(scale) - np.float32(0.5)
+        self.labelled = store.column("joint_state", self.slots) == LABELLED
+        camera = store.column("camera", self.slots)[:, :4]
+        moved = np.concatenate([camera[:, :2] * scale, (camera[:, 2:] + 0.5) * scale - 0.5], axis=1)
+        self.camera = moved.astype(np.float32)
+        fits = len(self.slots) * size * size * 3 <= _CACHE_BYTES
+        self._images = np.empty((len(self.slots) if fits else 0, size, size, 3), dtype=np.uint8)
+        self._held = np.zeros(len(self._images), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def images(self, positions: np.ndarray) -> np.ndarray:
+        """(n, size, size, 3) uint8 of these positions in ``slots``."""
+        if not len(self._images):
+            return resize_stack(self.store.rgb(self.slots[positions]), self.size)
+        wanted = np.unique(positions)
+        wanted = wanted[~self._held[wanted]]
+        for start in range(0, len(wanted), 64):
+            part = wanted[start : start + 64]
+            self._images[part] = resize_stack(self.store.rgb(self.slots[part]), self.size)
+            self._held[part] = True
+        return self._images[positions]
+
+    def batch(self, positions: np.ndarray, pixels: bool = True) -> HandBatch:
+        """The hands at these positions in ``slots``; without ``pixels`` no image is read."""
+        rgb = None
+        if pixels:
+            rgb = torch.from_numpy(self.images(positions)).permute(0, 3, 1, 2).float().div_(255)
+        return HandBatch(
+            slots=torch.from_numpy(self.slots[positions]),
+            keypoints_px=torch.from_numpy(self.keypoints_px[positions]),
+            joints_mm=torch.from_numpy(self.joints_mm[positions]),
+            joint_labelled=torch.from_numpy(self.labelled[positions]),
+            camera=torch.from_numpy(self.camera[positions]),
+            rgb=rgb,
+        )
+
+
+class BatchSource(Protocol):
+    """An endless row of batches, each a function of its step alone."""
+
+    def __call__(self, step: int) -> HandBatch | PairBatch: ...
+
+
+class HandBatches:
+    """Batches for estimators: samples of one or more stores, every one once an epoch, in seeded order."""
+
+    def __init__(self, hands: Sequence[Hands], batch: int, seed: int) -> None:
+        self.hands, self.batch, self.seed = list(hands), batch, seed
+        self._starts = np.cumsum([0, *(len(part) for part in self.hands)])
+
+    def __call__(self, step: int) -> HandBatch:
+        chosen = _epoch_slice(int(self._starts[-1]), self.batch, step, lambda epoch, n: self._order(epoch, n))
+        parts = []
+        for part, start, stop in zip(self.hands, self._starts[:-1], self._starts[1:], strict=True):
+            positions = chosen[(chosen >= start) & (chosen < stop)] - start
+            if len(positions):
+                parts.append(part.batch(positions))
+        return parts[0] if len(parts) == 1 else _concatenate(parts)
+
+    def _order(self, epoch: int, count: int) -> np.ndarray:
+        return rng(self.seed, "order", epoch).permutation(count)
+
+
+class PairBatches:
+    """Batches for generators: pairs of the reduced set, easiest first in each epoch (MM-Hand 3.3.1) or shuffled.
+
+    Pairs are drawn once, as in the paper, or anew for every epoch where ``redraw`` is set.
+    """
+
+    def __init__(
+        self, hands: Hands, features: np.ndarray, batch: int, seed: int, curriculum: bool = True, redraw: bool = False
+    ) -> None:
+        self.hands, self.features, self.batch, self.seed = hands, features, batch, seed
+        self.curriculum, self.redraw = curriculum, redraw
+        self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, step: int) -> PairBatch:
+        count = len(self.hands)
+        chosen = _epoch_slice(count, self.batch, step, lambda epoch, n: np.stack(self._pairs(epoch), axis=1))
+        return PairBatch(self.hands.batch(chosen[:, 0]), self.hands.batch(chosen[:, 1]))
+
+    def _pairs(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        draw = epoch if self.redraw else 0
+        if self._drawn is None or self._drawn[0] != draw:
+            source, target = draw_pairs(rng(self.seed, "pairs", draw), len(self.hands))
+            self._drawn = (draw, source, target)
+        _, source, target = self._drawn
+        if self.curriculum:
+            order = curriculum_order(pose_distance(self.features[source], self.features[target]))
+        else:
+            order = rng(self.seed, "order", epoch).permutation(len(target))
+        return source[order], target[order]
+
+
+def _epoch_slice(count: int, batch: int, step: int, order: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    """Items ``step * batch`` and on of the endless row of epochs."""
+    start, rows = step * batch, []
+    while batch:
+        epoch, offset = divmod(start, count)
+        rows.append(order(epoch, count)[offset : offset + batch])
+        start, batch = start + len(rows[-1]), batch - len(rows[-1])
+    return np.concatenate(rows)
+
+
+def _concatenate(parts: Sequence[HandBatch]) -> HandBatch:
+    def joined(name: str) -> torch.Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    return HandBatch(
+        slots=joined("slots"),
+        keypoints_px=joined("keypoints_px"),
+        joints_mm=joined("joints_mm"),
+        joint_labelled=joined("joint_labelled"),
+        camera=joined("camera"),
+        rgb=joined("rgb"),
+    )

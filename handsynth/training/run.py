@@ -1,0 +1,135 @@
+"""The run folder: one training and what was measured of it.
+
+```
+runs/NAME/
+  run.json             RunInfo: settings, inputs' hashes, seed; written before training starts
+  log.jsonl            one line per logged step: step, losses, learning-rate factor, seconds
+  tensorboard/         the same curves
+  checkpoints/         STEP.pt (tensors) and STEP.json (what they are)
+  evaluation/STORE.json      Evaluation: scores with their protocol, trivial baselines, PCK curves
+  evaluation/STORE.parquet   one row per sample: key, slot, predicted and true joints, errors
+```
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from handsynth.errors import MissingError, sentence
+from handsynth.runtime import files
+from handsynth.runtime.settings import Settings, parse, pretty_json
+
+RUN_VERSION = 1
+
+
+class StoreRef(Settings, frozen=True, kw_only=True):
+    """A store that a run read."""
+
+    name: str
+    hash: str
+
+
+class RunInfo(Settings, frozen=True, kw_only=True):
+    """``run.json``: everything that fixes a training."""
+
+    version: int = RUN_VERSION
+    name: str
+    system: str
+    family: str
+    preset: str
+    settings: dict[str, Any]
+    store: StoreRef
+    added: StoreRef | None = None
+    """Augmented store that joins the training samples."""
+    alpha: float = 1.0
+    """Share of the training split's moments that was used; 1 is all of it."""
+    contiguous: bool = False
+    """Whether the reduced set was drawn as whole sequences."""
+    seed: int = 0
+    steps: int
+    samples: int
+    """Training samples of ``store``."""
+    added_samples: int = 0
+    parameters: int
+    """Trainable parameters of all networks."""
+    reduced_set: str = ""
+    """Hash of the training slots: equal for all systems of one (store, alpha, seed)."""
+    estimated_seconds: float = 0.0
+    handsynth: str = ""
+
+
+class Scores(Settings, frozen=True, kw_only=True):
+    """One row of a result table."""
+
+    name: str
+    """``hpm3d``, ``mean pose``, ``copy of the source``, ..."""
+    trivial: bool = False
+    """Whether this is a baseline that learns nothing."""
+    values: dict[str, float]
+    curve: list[float] = msgspec.field(default_factory=list)
+    """PCK at ``Evaluation.thresholds``; empty for generators."""
+
+
+class Evaluation(Settings, frozen=True, kw_only=True):
+    """``evaluation/STORE.json``: one system on one split of one store."""
+
+    version: int = RUN_VERSION
+    run: str
+    store: StoreRef
+    split: str
+    samples: int
+    protocol: str
+    """One line: unit, frame, root, scale, alignment, joints counted."""
+    better: dict[str, str]
+    """Per score, ``lower`` or ``higher``."""
+    rows: list[Scores]
+    thresholds: list[float] = msgspec.field(default_factory=list)
+    threshold_unit: str = "mm"
+    checkpoint: str = ""
+
+
+def write_run(folder: Path, info: RunInfo) -> None:
+    """Write ``run.json``."""
+    files.write(folder / "run.json", pretty_json(info))
+
+
+def read_run(folder: Path) -> RunInfo:
+    """Read ``run.json``.
+
+    Raises:
+        MissingError: the folder is no run.
+        DataError: the record is damaged or of another version.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        advice = "train first: handsynth train SYSTEM"
+        raise MissingError(sentence("a run folder with run.json", "none", folder, advice))
+    return parse(path.read_bytes(), RunInfo, path)
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> Path:
+    """Write the scores of a run on a store; returns the file."""
+    path = folder / "evaluation" / f"{evaluation.store.name}.json"
+    files.write(path, pretty_json(evaluation))
+    return path
+
+
+def read_evaluations(folder: Path) -> list[Evaluation]:
+    """All evaluations of a run, by store name; empty where it was not evaluated."""
+    return [parse(path.read_bytes(), Evaluation, path) for path in sorted((folder / "evaluation").glob("*.json"))]
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of ``log.jsonl``; a half-written last line of a killed run is left out."""
+    path = folder / "log.jsonl"
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    entries = []
+    for line in lines:
+        try:
+            entries.append(msgspec.json.decode(line))
+        except msgspec.DecodeError:
+            break
+    return entries

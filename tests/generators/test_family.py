@@ -1,0 +1,176 @@
+"""What every generator promises, checked on each that is registered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from handsynth.conditioning.depth import capsule_depth
+from handsynth.errors import UsageError
+from handsynth.generators import generator_names, get_generator
+from handsynth.runtime.settings import Settings, convert, override
+from handsynth.training.system import PairBatch
+from tests.generators.drawn_hands import drawn_pairs
+
+PRESETS = ("paper", "published", "small", "tiny")
+MINIATURE = ("size=32", "width=4", "batch=2")
+
+
+def build(name: str, preset: str = "tiny", seed: int = 3) -> Any:
+    kind = get_generator(name)
+    return kind(override(kind.presets[preset], MINIATURE), capsule_depth, seed)
+
+
+def train(system: Any, first: int, last: int) -> None:
+    optimizers = system.optimizers() if not hasattr(system, "kept") else system.kept
+    system.kept = optimizers
+    for step in range(first, last):
+        torch.manual_seed(step)
+        losses = system.step(drawn_pairs(2, 32, seed=step), optimizers, torch.Tensor.backward)
+        assert losses
+        for loss in losses.values():
+            assert loss.shape == ()
+            assert not loss.requires_grad
+            assert torch.isfinite(loss)
+
+
+@pytest.fixture(params=generator_names())
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pairs() -> PairBatch:
+    return drawn_pairs(2, 32, seed=100)
+
+
+def test_the_list_of_names() -> None:
+    assert "mmhand" in generator_names()
+    with pytest.raises(UsageError, match=r"one of the generators mmhand.*found 'mmhnad'"):
+        get_generator("mmhnad")
+
+
+def test_its_name_family_and_presets(name: str) -> None:
+    kind = get_generator(name)
+    assert kind.name == name
+    assert kind.family == "generator"
+    assert tuple(kind.presets) == PRESETS
+    for settings in kind.presets.values():
+        assert isinstance(settings, Settings)
+        assert {"size", "batch", "steps", "ema"} <= set(settings.__struct_fields__)
+        assert convert(override(settings, ()), type(settings), "preset") == settings
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_generates_images_in_every_preset(name: str, preset: str, pairs: PairBatch) -> None:
+    image = build(name, preset).generate(pairs)
+    assert image.shape == (2, 3, 32, 32)
+    assert image.dtype == torch.float32
+    assert not image.requires_grad
+    assert 0 <= image.min() <= image.max() <= 1
+    assert image.std() > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_trains_in_every_preset(name: str, preset: str) -> None:
+    system = build(name, preset)
+    before = {key: [p.clone() for p in net.parameters()] for key, net in system.networks().items()}
+    train(system, 0, 1)
+    for key, network in system.networks().items():
+        assert any(not torch.equal(old, new) for old, new in zip(before[key], network.parameters(), strict=True)), key
+        assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_generating_reads_no_target_pixels_and_repeats(name: str, pairs: PairBatch) -> None:
+    system = build(name)
+    train(system, 0, 1)
+    blind = PairBatch(pairs.source, replace(pairs.target, rgb=None, depth_mm=None))
+    image = system.generate(pairs)
+    torch.rand(7)
+    assert torch.equal(image, system.generate(blind))
+    # One hand's image does not depend on its neighbours in the batch.
+    alone = PairBatch(*(replace(hands, **_first(hands)) for hands in (blind.source, blind.target)))
+    torch.testing.assert_close(image[:1], system.generate(alone), atol=1e-5, rtol=0)
+
+
+def _first(hands: Any) -> dict[str, Any]:
+    return {field: value[:1] for field, value in vars(hands).items() if value is not None}
+
+
+def test_the_image_follows_the_source_and_the_target_pose(name: str, pairs: PairBatch) -> None:
+    system = build(name)
+    train(system, 0, 2)
+    image = system.generate(pairs)
+    other = drawn_pairs(2, 32, seed=101)
+    assert not torch.equal(image, system.generate(PairBatch(pairs.source, other.target)))
+    assert not torch.equal(image, system.generate(PairBatch(other.source, pairs.target)))
+
+
+def test_generating_leaves_training_mode_alone(name: str, pairs: PairBatch) -> None:
+    system = build(name)
+    for mode in (True, False):
+        for network in system.networks().values():
+            network.train(mode)
+        before = {key: value.clone() for key, value in system.networks()["generator"].state_dict().items()}
+        system.generate(pairs)
+        assert all(network.training == mode for network in system.networks().values())
+        after = system.networks()["generator"].state_dict()
+        assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+def test_seeds_fix_the_weights(name: str, pairs: PairBatch) -> None:
+    image = build(name, seed=3).generate(pairs)
+    torch.rand(5)
+    assert torch.equal(image, build(name, seed=3).generate(pairs))
+    assert not torch.equal(image, build(name, seed=4).generate(pairs))
+
+
+def test_interrupted_training_resumes_bit_for_bit(name: str, pairs: PairBatch, tmp_path: Any) -> None:
+    # The history pool of this size is full after two steps, so the last ones draw older images from it.
+    straight = build(name)
+    straight = type(straight)(override(straight.settings, ("pool_size=3",)), capsule_depth, 3)
+    halved, resumed = (type(straight)(straight.settings, capsule_depth, seed) for seed in (3, 3))
+    train(straight, 0, 6)
+    train(halved, 0, 3)
+    saved = {
+        "networks": {key: network.state_dict() for key, network in halved.networks().items()},
+        "optimizers": {key: optimizer.state_dict() for key, optimizer in halved.kept.items()},
+        "system": halved.state(),
+    }
+    torch.save(saved, tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed.kept = resumed.optimizers()
+    for key, network in resumed.networks().items():
+        network.load_state_dict(state["networks"][key])
+        resumed.kept[key].load_state_dict(state["optimizers"][key])
+    resumed.load_state(state["system"])
+    train(resumed, 3, 6)
+    for key, network in straight.networks().items():
+        other = resumed.networks()[key].state_dict()
+        assert all(torch.equal(value, other[part]) for part, value in network.state_dict().items()), key
+    assert torch.equal(straight.generate(pairs), resumed.generate(pairs))
+
+
+def test_wrapped_networks_are_the_ones_that_run(name: str, pairs: PairBatch) -> None:
+    system, calls = build(name), []
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self, module: torch.nn.Module, key: str) -> None:
+            super().__init__()
+            self.module, self.key = module, key
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            calls.append(self.key)
+            return self.module(*inputs)
+
+    networks = system.networks()
+    optimizers = system.optimizers()
+    for key, network in list(networks.items()):
+        networks[key] = Wrapper(network, key)
+    system.generate(pairs)
+    assert calls
+    system.step(pairs, optimizers, torch.Tensor.backward)
+    assert set(calls) == set(networks)

@@ -80,7 +80,7 @@ def command(stage: str, panel: str) -> Callable[[Callable[..., Any]], Callable[.
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         wrapped.stage = stage  # type: ignore[attr-defined]
-        del wrapped.__wrapped__  # type: ignore[attr-defined]
+        del wrapped.__wrapped__
         app.command(rich_help_panel=panel)(wrapped)
         return wrapped
 

@@ -26,7 +26,6 @@ from handsynth.formats.layout import (
     require_files,
     require_names,
     require_size,
-    through,
 )
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, words, write_mat
@@ -34,7 +33,7 @@ from handsynth.hand.joints import gather, scatter
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import read_color, write_jpeg
-from handsynth.imaging.registration import fitted
+from handsynth.imaging.registration import fitted, seen_by
 from handsynth.runtime.settings import Settings
 
 
@@ -130,7 +129,7 @@ class GeRealWorld:
             require_fields(given, self.name, "rgb", "joints_mm", "camera")
             sided = of_side(given, manifest.sides[0])
             assert sided.camera is not None
-            sample = through(sided, fitted(sided.camera, width, height), self.name)
+            sample = seen_by(sided, fitted(sided.camera, width, height))
             assert sample.rgb is not None
             assert sample.joints_mm is not None
             assert sample.camera is not None

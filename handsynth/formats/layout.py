@@ -12,7 +12,6 @@ import numpy as np
 from handsynth.errors import DataError, MissingError, sentence
 from handsynth.hand.camera import Camera
 from handsynth.hand.sample import HandSample
-from handsynth.imaging.registration import seen_by
 from handsynth.imaging.warp import mirror
 
 ESCAPE = r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00"
@@ -103,18 +102,6 @@ def require_fields(sample: HandSample, layout: str, *fields: str) -> None:
 def of_side(sample: HandSample, side: str) -> HandSample:
     """The sample, mirrored where it shows the other hand: a layout that knows one side only holds that side."""
     return mirror(sample) if sample.side not in (side, "unknown") else sample
-
-
-def through(sample: HandSample, camera: Camera, layout: str) -> HandSample:
-    """The sample through the layout's own camera, resampled where its camera is another.
-
-    Raises:
-        DataError: the sample's depth is not registered to its colour.
-    """
-    try:
-        return seen_by(sample, camera)
-    except ValueError as error:
-        raise DataError(f"cannot write {layout}: {error}") from None
 
 
 def _advice(name: str) -> str:

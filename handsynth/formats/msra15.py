@@ -27,7 +27,6 @@ from handsynth.formats.layout import (
     require_fields,
     require_folder,
     require_names,
-    through,
 )
 from handsynth.formats.manifest import load_manifest
 from handsynth.hand.camera import Camera
@@ -36,6 +35,7 @@ from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import write_jpeg
 from handsynth.imaging.draw import depth_image
+from handsynth.imaging.registration import registered, seen_by
 from handsynth.runtime import files
 from handsynth.runtime.settings import Settings
 
@@ -104,9 +104,7 @@ class Msra15:
         sequences: dict[tuple[str, str], list[np.ndarray]] = {}
         for given in samples:
             require_fields(given, self.name, "depth_mm", "joints_mm", "camera")
-            if given.depth_camera is not None:
-                raise DataError(sentence("depth registered to the camera", "unregistered depth", given.key))
-            sample = through(of_side(given, manifest.sides[0]), manifest.camera("depth"), self.name)
+            sample = seen_by(registered(of_side(given, manifest.sides[0])), manifest.camera("depth"))
             assert sample.depth_mm is not None
             assert sample.joints_mm is not None
             subject = sample.subject if _SUBJECT.fullmatch(sample.subject or "") else None

@@ -28,19 +28,21 @@ class _Forbidden(Exception):
 class _Dtype:
     """Stands for ``numpy.dtype(word)`` and the byte order that its state sets."""
 
-    __slots__ = ("order", "word")
+    __slots__ = ("made", "order", "word")
 
     def __init__(self, word: Any) -> None:
         self.word, self.order = word, "="
+        self.made: np.dtype[Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
         self.order = {"<": "<", ">": ">", "|": "="}[state[1]]
 
     def value(self) -> np.dtype[Any]:
-        dtype = np.dtype(str(self.word)).newbyteorder("=" if self.order == "=" else self.order)  # type: ignore[arg-type]
-        if dtype.kind not in _KINDS or dtype.hasobject:
-            raise _Forbidden(f"arrays of {dtype}")
-        return dtype
+        if self.made is None:
+            self.made = np.dtype(str(self.word)).newbyteorder(self.order)  # type: ignore[arg-type]
+            if self.made.kind not in _KINDS:
+                raise _Forbidden(f"arrays of {self.made}")
+        return self.made
 
 
 class _Array:

@@ -28,7 +28,6 @@ from handsynth.formats.layout import (
     require_folder,
     require_names,
     require_size,
-    through,
 )
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.pickles import read_pickle, write_pickle
@@ -36,7 +35,7 @@ from handsynth.hand.joints import BACKGROUND, FIRST_PHALANX, HAND, OTHER_BODY, P
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
-from handsynth.imaging.registration import fitted
+from handsynth.imaging.registration import fitted, registered, seen_by
 from handsynth.runtime.settings import Settings
 
 _FOLDERS = {"training": "train", "evaluation": "test"}
@@ -178,7 +177,7 @@ class Rhd:
             if given.side not in _SIDES or sum(other.side == given.side for other in hands) > 1:
                 raise DataError(sentence("one left and one right hand at most", f"side {given.side}", given.key))
             assert given.camera is not None
-            sample = through(given, fitted(given.camera, width, height), self.name)
+            sample = seen_by(registered(given), fitted(given.camera, width, height))
             rows = slice(0, 21) if sample.side == "left" else slice(21, 42)
             assert sample.joints_mm is not None
             xyz[rows] = scatter(sample.joints_mm.astype(np.float64), manifest.order, 21) / manifest.to_mm
@@ -192,8 +191,6 @@ class Rhd:
         name = f"{number:05d}.png"
         write_png(folder / "color" / name, sample.rgb)
         if sample.depth_mm is not None:
-            if sample.depth_camera is not None:
-                raise DataError(sentence("depth registered to colour", "unregistered depth", f"sample {sample.key}"))
             steps = np.rint(np.clip(np.nan_to_num(sample.depth_mm) / _FULL_SCALE_MM, 0, 1) * 65535).astype(np.uint16)
             high, low = split_bytes(steps)
             write_png(folder / "depth" / name, np.stack([high, low, np.zeros_like(low)], axis=-1))

@@ -29,7 +29,6 @@ from handsynth.formats.layout import (
     require_folder,
     require_names,
     require_size,
-    through,
 )
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, write_mat
@@ -39,7 +38,7 @@ from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
-from handsynth.imaging.registration import register_depth, same_camera
+from handsynth.imaging.registration import register_depth, registered, same_camera, seen_by
 from handsynth.runtime.settings import Settings
 
 _SEQUENCE = re.compile(r"B[1-6](Counting|Random)")
@@ -123,13 +122,12 @@ class Stb:
         path = inside(root, row["rgb_file"])
         assert sample.camera is not None
         rgb = require_size(read_color(path), sample.camera, path)
-        depth = None
-        if row["depth_file"] is not None:
-            depth_camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-            depth = _read_depth(inside(root, row["depth_file"]), depth_camera)
-            if sample.depth_camera is None:
-                depth = register_depth(depth, depth_camera, sample.camera, move.inverse())
-        return replace(sample, rgb=rgb, depth_mm=depth)
+        if row["depth_file"] is None:
+            return replace(sample, rgb=rgb)
+        camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
+        depth = _read_depth(inside(root, row["depth_file"]), camera)
+        raw = replace(sample, rgb=rgb, depth_mm=depth, depth_camera=camera, depth_from_color=move)
+        return registered(raw) if sample.depth_camera is None else raw
 
     def write(self, root: Path, samples: Iterable[HandSample], options: StbOptions) -> None:
         manifest = load_manifest(self.name)
@@ -146,11 +144,11 @@ class Stb:
             if number in written.setdefault((sequence, view.prefix), set()):  # the other hand of the same image
                 number = numbered.setdefault(given.key, len(numbered))
             written[sequence, view.prefix].add(number)
-            sample = through(of_side(given, manifest.sides[0]), view.camera, self.name)
+            sample = seen_by(of_side(given, manifest.sides[0]), view.camera)
             assert sample.rgb is not None
             write_png(root / _image(sequence, view.prefix, number), sample.rgb)
             if view.part == "SK" and sample.depth_mm is not None:
-                depth = self._in_depth_camera(sample)
+                depth = _in_depth_camera(sample)
                 whole = np.clip(np.rint(np.nan_to_num(depth)), 0, 65535).astype(np.uint16)
                 high, low = split_bytes(whole)
                 picture = np.stack([low, high, np.zeros_like(low)], axis=-1)
@@ -228,20 +226,6 @@ class Stb:
             depth_file=[f"{folder}/SK_depth_{i}.png" for i in range(count)] if depth else None,
         )
 
-    def _in_depth_camera(self, sample: HandSample) -> np.ndarray:
-        manifest = load_manifest(self.name)
-        camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-        assert sample.depth_mm is not None
-        assert sample.camera is not None
-        if sample.depth_camera is None:
-            return register_depth(sample.depth_mm, sample.camera, camera, move)
-        own = sample.depth_from_color or _NO_MOVE
-        if not same_camera(sample.depth_camera, camera) or not np.allclose(
-            [*np.ravel(own.rotation), *own.translation_mm], [*np.ravel(move.rotation), *move.translation_mm], atol=1e-3
-        ):
-            raise DataError(sentence("depth in STB's own depth camera", "another camera", f"sample {sample.key}"))
-        return sample.depth_mm
-
 
 def _images(root: Path) -> Path:
     return root / "images" if (root / "images").is_dir() else root
@@ -254,6 +238,19 @@ def _image(sequence: str, prefix: str, number: int) -> str:
 def _count(names: frozenset[str], prefix: str) -> int:
     pattern = re.compile(rf"{prefix}_\d+\.png")
     return sum(1 for name in names if pattern.fullmatch(name))
+
+
+def _in_depth_camera(sample: HandSample) -> np.ndarray:
+    """(480, 640) mm as the F200's depth camera sees it; as it is where the sample's depth is that camera's."""
+    manifest = load_manifest("stb")
+    camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
+    own, own_move = sample.depth_camera or sample.camera, sample.depth_from_color or _NO_MOVE
+    assert sample.depth_mm is not None
+    assert own is not None
+    between = move.compose(own_move.inverse())
+    if same_camera(own, camera) and np.allclose(between.apply(np.eye(3) * 1000), np.eye(3) * 1000, atol=1e-2):
+        return sample.depth_mm
+    return register_depth(sample.depth_mm, own, camera, between)
 
 
 def _read_depth(path: Path, camera: Camera) -> np.ndarray:

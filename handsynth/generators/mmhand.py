@@ -253,7 +253,7 @@ class MMHand:
         depth_mm = self._depth_provider(hands.joints_mm, hands.camera, self.settings.size)
         if self.settings.depth_input == "signed_700":
             return depth.signed_700(depth_mm).expand(-1, 3, -1, -1)
-        return depth.hand_relative(depth_mm)
+        return depth.hand_relative(depth_mm, hands.joints_mm)
 
 
 def _signed_image(hands: HandBatch) -> Tensor:

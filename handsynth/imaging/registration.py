@@ -47,23 +47,37 @@ def register_depth(
     return np.where(np.isinf(buffer), np.nan, buffer).reshape(target.height, target.width).astype(np.float32)
 
 
+def registered(sample: HandSample) -> HandSample:
+    """The sample with depth at its colour pixels, by :func:`register_depth`; unchanged where it already is.
+
+    Raises:
+        ValueError: depth has a camera of its own but the colour has none, or no transform leads between them.
+    """
+    if sample.depth_camera is None:
+        return sample
+    depth = sample.depth_mm
+    if depth is not None:
+        if sample.camera is None or sample.depth_from_color is None:
+            raise ValueError(f"{sample.key} does not say how its depth lies to its colour")
+        depth = register_depth(depth, sample.depth_camera, sample.camera, sample.depth_from_color.inverse())
+    return replace(sample, depth_mm=depth, depth_camera=None, depth_from_color=None)
+
+
 def seen_by(sample: HandSample, camera: Camera) -> HandSample:
     """The same hand through another camera at the same place and of the same orientation; distortion is undone.
 
     The move is exact for pinholes: a pixel's ray is kept, so joints and depth values stay and pixels are resampled
     (colour linearly and edge-replicated, smoothed first where it shrinks; depth and mask nearest, empty outside).
-    A camera that differs by rounding only is taken to be the same.
+    A camera that differs by rounding only is taken to be the same. Depth with a camera of its own stays as it is.
 
     Raises:
-        ValueError: the sample has no camera, or has depth that is not registered to colour and would be lost.
+        ValueError: the sample has no camera.
     """
     own = sample.camera
     if own is None:
         raise ValueError(f"{sample.key} has no camera")
     if same_camera(own, camera):
         return replace(sample, camera=camera)
-    if sample.depth_camera is not None:
-        raise ValueError(f"{sample.key} has unregistered depth; register it first")
     grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1)
     at = own.project(camera.lift(grid, np.ones(grid.shape[:2]))).astype(np.float32)
 
@@ -82,7 +96,9 @@ def seen_by(sample: HandSample, camera: Camera) -> HandSample:
     return replace(
         sample,
         rgb=warp(rgb, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE, 0),
-        depth_mm=warp(sample.depth_mm, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, float("nan")),
+        depth_mm=sample.depth_mm
+        if sample.depth_camera
+        else warp(sample.depth_mm, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, float("nan")),
         mask=warp(sample.mask, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, 0),
         keypoints_px=None if sample.keypoints_px is None else move(sample.keypoints_px),
         extra={name: move(value) if name.endswith("_px") else value for name, value in sample.extra.items()},

@@ -25,7 +25,7 @@ def draw(rng: np.random.Generator, kind: Kind, height: int, width: int) -> np.nd
 def _color(rng: np.random.Generator) -> np.ndarray:
     """(3,) colours as rooms have them: mostly muted, seldom vivid."""
     grey = rng.uniform(0.06, 0.92)
-    chroma = rng.normal(0, 0.06 if rng.random() < 0.7 else 0.2, 3)
+    chroma = rng.normal(0, 0.045 if rng.random() < 0.75 else 0.14, 3)
     return np.asarray(np.clip(grey + chroma, 0.02, 0.98), dtype=np.float32)
 
 

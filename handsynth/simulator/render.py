@@ -20,7 +20,7 @@ _BLEED = (0.34, 0.16, 0.11)
 """How far red, green and blue light travels under the skin, as a wrap of the cosine."""
 _SHADOW_STEPS, _SHADOW_REACH_MM = 14, 140.0
 _OCCLUSION_MM = (2.5, 6.0, 12.0, 22.0)
-_FOOTPRINT_PX = 0.55
+_FOOTPRINT_PX = 0.6
 """Standard deviation of the pixel's own blur, which smooths the outline."""
 
 
@@ -44,11 +44,11 @@ class Light:
 
 def random_light(rng: np.random.Generator) -> Light:
     """Draw a lamp above and on the camera's side of the hand, from warm bulb to blue sky, and what surrounds it."""
-    azimuth, height = rng.uniform(-1.9, 1.9), rng.uniform(0.0, 1.15)
+    azimuth, height = rng.uniform(-1.4, 1.4), rng.uniform(0.0, 1.15)
     direction = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
     warmth = rng.normal(0, 0.09)
-    color = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.55, 1.0)
-    ambient = rng.uniform(0.28, 0.6)
+    color = np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.65, 1.1)
+    ambient = rng.uniform(0.32, 0.65)
     sky = ambient * np.array([1 - 0.5 * warmth, 1.0, 1 + 0.5 * warmth])
     ground = sky * rng.uniform(0.35, 0.8) * rng.uniform(0.85, 1.1, 3)
     return Light(direction, color, sky, ground, float(rng.uniform(0.06, 0.4)))

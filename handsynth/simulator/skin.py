@@ -78,8 +78,9 @@ def appearance(skin: Skin, cones: Cones, center_mm: np.ndarray, view: View) -> t
     phalanx = view.parts.long() - FIRST_PHALANX
     on_finger = (phalanx >= 0) & (phalanx < PHALANX_COUNT)
     palmar = torch.where(on_finger, outward, facing)
-    palmar = torch.where(view.parts == 18, 0.4 * palmar - 0.3, palmar)
-    share = torch.sigmoid(5 * (palmar - 0.05))[:, None]
+    # Behind the wrist the inner side fades into the skin of the arm.
+    arm = torch.where(on_finger, 0.0, torch.sigmoid(-(local[:, 1] + 6) / 7))
+    share = torch.sigmoid(5 * (palmar - 0.05))[:, None] * (1 - 0.75 * arm[:, None])
     albedo = tensor(skin.back) + share * tensor(skin.palm - skin.back)
     redness = tensor(np.array([1.0, 0.78, 0.74]))
     blotches = _noise(skin.texture, local / _CELL_MM["blotches"])

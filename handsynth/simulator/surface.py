@@ -21,6 +21,7 @@ _TRUNK_BLEND_MM = 4.0
 _BASE_BLEND_MM = (12.0, 8.0, 8.0, 8.0, 8.0)
 _JOINT_BLEND_MM = 2.0
 _TIE_MM = 0.02
+_TILE = 2048  # points evaluated at a time: the intermediate arrays stay in the cache
 _TIP_INSET = 0.55
 """The tip joint lies this share of the tip radius beyond the last sphere's centre, under the skin of the fingertip."""
 _FOREARM_MM = 420.0
@@ -141,7 +142,6 @@ class Surface:
         self._lean = tensor(slope / np.sqrt(1 - slope**2))
         self._base_blend = tensor(np.array(_BASE_BLEND_MM)[:, None])
         self._parts = torch.as_tensor(cones.parts)
-        self._trunk_parts = self._parts[PHALANX_COUNT:]
 
     def cone_distances(self, points: torch.Tensor) -> torch.Tensor:
         """(R, 3) points to the signed distances (P, R) to each round cone."""
@@ -163,14 +163,17 @@ class Surface:
 
     def distance(self, points: torch.Tensor) -> torch.Tensor:
         """(R, 3) points, relative to ``center_mm``, to signed distances (R,)."""
-        return self._blend(self.cone_distances(points))
+        return torch.cat([self._blend(self.cone_distances(tile)) for tile in points.split(_TILE)])
 
-    def distance_and_part(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Signed distances (R,) and mask codes (R,) uint8 of the nearest cone before blending."""
-        cones, overshoot = self._cones_and_overshoot(points)
-        # Around a bent joint both bones end in one sphere: the nearer bone there is the one whose end is less passed.
-        nearest = (cones + _TIE_MM * overshoot.abs().clamp(max=10)).argmin(0)
-        return self._blend(cones), self._parts[nearest]
+    def parts(self, points: torch.Tensor) -> torch.Tensor:
+        """Mask codes (R,) uint8 of the cone nearest to each point, before blending."""
+        found = []
+        for tile in points.split(_TILE):
+            cones, overshoot = self._cones_and_overshoot(tile)
+            # Around a bent joint both bones end in one sphere: the nearer bone is the one whose end is less passed.
+            nearest = (cones + _TIE_MM * overshoot.abs().clamp(max=10)).argmin(0)
+            found.append(self._parts[nearest])
+        return torch.cat(found)
 
     def normals(self, points: torch.Tensor, step_mm: float = 0.25) -> torch.Tensor:
         """(R, 3) outward unit normals by central differences on the corners of a tetrahedron."""

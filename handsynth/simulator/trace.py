@@ -15,7 +15,6 @@ HIT_MM = 0.01
 _GRAZE_MM = 0.05  # what a ray that runs out of steps may still be away, at the silhouette
 _BLOCK = 6  # pixels on a side that share the first, coarse stretch of their rays
 _STEPS = 256
-_TILE = 6144  # rays evaluated at a time: the field's intermediate arrays stay in the cache
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def trace(surface: Surface, camera: Camera) -> View:
     z, hit = _march(surface, rays, begun, far, 0.0)
     v, u, rays, z = v[hit], u[hit], rays[hit], z[hit]
     points = _at(surface, rays, z)
-    normals = torch.cat([surface.normals(tile) for tile in points.split(_TILE // 4)])
-    parts = torch.cat([surface.distance_and_part(tile)[1] for tile in points.split(_TILE)])
+    normals = surface.normals(points)
+    parts = surface.parts(points)
     return View(v, u, points, z, normals, parts)
 
 
@@ -114,19 +113,18 @@ def _march(
     """
     z_out, reached = begin.clone(), torch.zeros(len(rays), dtype=torch.bool)
     last = _GRAZE_MM if spread == 0 else np.inf  # a cone that is still under way may hold rays that arrive
-    for tile in torch.arange(len(rays)).split(_TILE):
-        active, ray, z = tile, rays[tile], begin[tile]
-        norm = torch.linalg.vector_norm(ray, dim=-1)
-        for step in range(_STEPS):
-            distance = surface.distance(_at(surface, ray, z))
-            free = distance - spread * z
-            arrived = free < (HIT_MM if step + 1 < _STEPS else last)
-            z_out[active[arrived]] = z[arrived]
-            reached[active[arrived]] = True
-            # (1 + spread): while a cone advances its radius grows by spread per unit of z.
-            z = z + free / (norm + spread)
-            keep = ~arrived & (z < far)
-            active, ray, z, norm = active[keep], ray[keep], z[keep], norm[keep]
-            if len(active) == 0:
-                break
+    z_out, reached = begin.clone(), torch.zeros(len(rays), dtype=torch.bool)
+    active, ray, z, norm = torch.arange(len(rays)), rays, begin, torch.linalg.vector_norm(rays, dim=-1)
+    for step in range(_STEPS):
+        distance = surface.distance(_at(surface, ray, z))
+        free = distance - spread * z
+        arrived = free < (HIT_MM if step + 1 < _STEPS else last)
+        z_out[active[arrived]] = z[arrived]
+        reached[active[arrived]] = True
+        # (norm + spread): while a cone advances its radius grows by spread per unit of z.
+        z = z + free / (norm + spread)
+        keep = ~arrived & (z < far)
+        active, ray, z, norm = active[keep], ray[keep], z[keep], norm[keep]
+        if len(active) == 0:
+            break
     return z_out, reached

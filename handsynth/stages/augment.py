@@ -20,8 +20,7 @@ import torch
 
 from handsynth.errors import UsageError, sentence
 from handsynth.generators import generator_names
-from handsynth.hand.rows import from_row
-from handsynth.hand.sample import DERIVED
+from handsynth.hand.sample import ABSENT, DERIVED
 from handsynth.imaging.warp import Box, crop
 from handsynth.poseindex.neighbours import NeighbourIndex
 from handsynth.runtime import files, progress
@@ -33,7 +32,7 @@ from handsynth.stages.train import pose_features, train
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
-from handsynth.store.write import Item, begin, finish, locked, write_shard
+from handsynth.store.write import Item, finish, write_shard, writing
 from handsynth.training.batches import Hands
 from handsynth.training.checkpoints import latest_checkpoint
 from handsynth.training.loop import load_trained
@@ -93,7 +92,7 @@ def augment(
         found = f"{alpha:g}" + (", which holds no pose out" if alpha == 1 else "")
         raise UsageError(sentence("a share between 0 and 1", found, "--alpha"))
     data = space.store(store)
-    if data.info.plan.provenance:
+    if data.info.augmented:
         raise UsageError(sentence("a store of real or simulated images", "an augmented one", data.address))
     split = split_store(data, alpha, seed, contiguous)
     targets = _targets(split, count, seed)
@@ -126,8 +125,7 @@ def augment(
         progress.say(f"would make {len(targets)} images in {address}")
         return address
     plan = _plan(data, split, run, generator, alpha, contiguous, seed, targets)
-    with locked(address):
-        todo = begin(address, plan, overwrite=overwrite)
+    with writing(address, plan, overwrite=overwrite) as todo:
         if todo:
             sources, distances = match(data, split, targets)
             _write_matches(address, targets, sources, distances)
@@ -222,25 +220,20 @@ def _sample(
     plan: StorePlan, store: Store, matches: dict[str, np.ndarray], slot: int, rgb: np.ndarray
 ) -> tuple[Any, dict[str, Any]]:
     source_slot, target_slot = int(matches["source_slot"][slot]), int(matches["target_slot"][slot])
-    row = store.positions([source_slot, target_slot])
-    source, target = (store.table.slice(int(r), 1).to_pylist()[0] for r in row)
-    pose = from_row(target)
+    pose = store.sample(target_slot, pixels=False)
     moved = crop(pose, Box(0, 0, store.info.plan.size), plan.size)
-    keypoints = moved.projected() if moved.keypoints_px is None else moved.keypoints_px
-    state = np.where(pose.keypoint_state > 0, pose.keypoint_state, DERIVED).astype(np.uint8)
     sample = replace(
         moved,
-        key=f"{target['key']}@{plan.source.name}",
+        key=f"{pose.key}@{plan.source.name}",
         rgb=rgb,
-        keypoints_px=keypoints,
-        keypoint_state=state,
+        keypoints_px=moved.projected() if moved.keypoints_px is None else moved.keypoints_px,
+        keypoint_state=np.where(pose.keypoint_state == ABSENT, DERIVED, pose.keypoint_state).astype(np.uint8),
         visible=None,
-        split="train",
         extra={},
     )
     provenance = {
-        "source_key": source["key"],
-        "target_key": target["key"],
+        "source_key": store.column("key", [source_slot])[0],
+        "target_key": pose.key,
         "source_slot": source_slot,
         "target_slot": target_slot,
         "pose_distance": float(matches["pose_distance"][slot]),

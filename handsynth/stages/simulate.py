@@ -17,11 +17,12 @@ from handsynth.runtime import progress
 from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.settings import override
-from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index, simulate_hands
+from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index
+from handsynth.simulator import simulate as simulate_hands
 from handsynth.stages.export import write_raw
 from handsynth.stages.workspace import Workspace
 from handsynth.store.schema import Source, StorePlan
-from handsynth.store.write import begin, finish, locked, write_shard
+from handsynth.store.write import finish, write_shard, writing
 
 _SHARD = 16
 """Rendering is slow, so shards are small: a worker is never far ahead of the others at the end."""
@@ -84,8 +85,7 @@ def simulate(
     if dry_run:
         progress.say(f"would render {count} images of {chosen.size} px to {address}")
         return address
-    with locked(address):
-        todo = begin(address, plan, overwrite=overwrite)
+    with writing(address, plan, overwrite=overwrite) as todo:
         tasks = [_Task(address, plan, chosen, shard) for shard in todo]
         with progress.task("rendering hands", plan.slots) as advance:
             advance(plan.slots - sum(len(plan.slot_range(shard)) for shard in todo))
@@ -119,7 +119,7 @@ def _simulate_files(
     get_format(name)
     if name not in CAMERAS:
         raise UsageError(sentence(f"one of the formats {', '.join(CAMERAS)}", repr(name), "--as"))
-    chosen = override(SimulatorSettings(camera=CAMERAS[name], seed=seed), settings)
+    chosen = override(SimulatorSettings(seed=seed), [f"camera={CAMERAS[name]}", *settings])
     folder = Path(out) if out else space.root / "data" / name
     made_by = {"count": count, "settings": msgspec.to_builtins(chosen), "version": SIMULATOR_VERSION}
     if _is_there(folder, made_by, overwrite):

@@ -45,7 +45,7 @@ class Workspace:
         found = []
         for name in files.names(self.root / "stores"):
             address = self.root / "stores" / name
-            if (address / "store.json").is_file() and (augmented or not open_store(str(address)).info.plan.provenance):
+            if (address / "store.json").is_file() and (augmented or not open_store(str(address)).info.augmented):
                 found.append(name)
         return found
 

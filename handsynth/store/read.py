@@ -94,7 +94,7 @@ class Store:
         """Filled slots without those that an augmentation marked as not kept."""
         if not self.info.plan.provenance:
             return self.slots
-        return self.slots[[value is not False for value in self.column("kept")]]
+        return self.slots[[value is None or bool(value) for value in self.column("kept")]]
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Some columns (None: all) of all filled slots, slots ascending; reads no others.

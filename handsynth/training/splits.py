@@ -42,7 +42,7 @@ def split_store(store: Store, alpha: float = 1.0, seed: int = 0, contiguous: boo
     """
     if not 0 < alpha <= 1:
         raise UsageError(sentence("a share above 0 and up to 1", f"{alpha:g}", "--alpha"))
-    words = store.select(["split", "sequence", "moment", "key"]).to_pydict()
+    words = store.table(["split", "sequence", "moment", "key"]).to_pydict()
     slots = store.slots
     moment = np.array([moment or key for moment, key in zip(words["moment"], words["key"], strict=True)])
     split = _published_split(np.array([word or "" for word in words["split"]]), moment)

@@ -16,20 +16,23 @@ from handsynth.training.system import PairBatch
 from tests.generators.drawn_hands import drawn_pairs
 
 PRESETS = ("paper", "published", "small", "tiny")
-MINIATURE = ("size=32", "width=4", "batch=2")
+MINIATURE = {"size": 32, "width": 4, "batch": 2, "pool_size": 3}
+"""Settings of a generator in a test, where it has them; a pool of 3 is full, and so draws, after two steps."""
 
 
 def build(name: str, preset: str = "tiny", seed: int = 3) -> Any:
     kind = get_generator(name)
-    return kind(override(kind.presets[preset], MINIATURE), capsule_depth, seed)
+    settings = kind.presets[preset]
+    smaller = [f"{key}={value}" for key, value in MINIATURE.items() if key in settings.__struct_fields__]
+    return kind(override(settings, smaller), capsule_depth, seed)
 
 
 def train(system: Any, first: int, last: int) -> None:
-    optimizers = system.optimizers() if not hasattr(system, "kept") else system.kept
-    system.kept = optimizers
+    if not hasattr(system, "kept"):
+        system.kept = system.optimizers()
     for step in range(first, last):
         torch.manual_seed(step)
-        losses = system.step(drawn_pairs(2, 32, seed=step), optimizers, torch.Tensor.backward)
+        losses = system.step(drawn_pairs(2, 32, seed=step), system.kept, torch.Tensor.backward)
         assert losses
         for loss in losses.values():
             assert loss.shape == ()
@@ -129,10 +132,7 @@ def test_seeds_fix_the_weights(name: str, pairs: PairBatch) -> None:
 
 
 def test_interrupted_training_resumes_bit_for_bit(name: str, pairs: PairBatch, tmp_path: Any) -> None:
-    # The history pool of this size is full after two steps, so the last ones draw older images from it.
-    straight = build(name)
-    straight = type(straight)(override(straight.settings, ("pool_size=3",)), capsule_depth, 3)
-    halved, resumed = (type(straight)(straight.settings, capsule_depth, seed) for seed in (3, 3))
+    straight, halved, resumed = build(name), build(name), build(name)
     train(straight, 0, 6)
     train(halved, 0, 3)
     saved = {

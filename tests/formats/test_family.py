@@ -1,0 +1,263 @@
+"""One check over all formats: what was written comes back, in the declared fields and within their tolerance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from handsynth.errors import DataError, MissingError, UsageError
+from handsynth.formats import FORMATS, get_format
+from handsynth.formats.catalogue import open_catalogue
+from handsynth.formats.columns import catalogue_schema
+from handsynth.formats.format import FILE_COLUMNS, Format
+from handsynth.formats.manifest import load_manifest, manifest_names
+from handsynth.hand.camera import Camera
+from handsynth.hand.joints import JOINTS
+from handsynth.hand.rows import from_row, row_schema, to_table
+from handsynth.hand.sample import HandSample
+from handsynth.runtime.settings import canonical_json, convert
+from tests.formats.samples import simulated
+
+
+@dataclass(frozen=True)
+class Case:
+    """A format, options that lose nothing, and the simulated camera that stands in for the dataset's."""
+
+    format: str
+    camera: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+CASES = [
+    Case("ge_realworld", "crop"),
+    Case("stb", "stb_sk", (("depth", "raw"),)),
+    Case("stb", "stb_bb", (("part", "BB"),)),
+    Case("rhd", "rhd"),
+    Case("msra15", "msra15"),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.format}-{case.camera}")
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture
+def written(case: Case, tmp_path: Path) -> tuple[Format, Path, Any]:
+    reader = get_format(case.format)
+    options = reader.options_type(**dict(case.options))
+    reader.write(tmp_path / "raw", simulated(case.camera), options)
+    return reader, tmp_path / "raw", options
+
+
+def test_every_format_has_a_case_and_a_manifest() -> None:
+    assert {case.format for case in CASES} == set(FORMATS)
+    assert set(FORMATS) <= set(manifest_names())
+
+
+def test_declared_fields_come_back(case: Case, written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    samples = simulated(case.camera)
+    rows = open_catalogue(reader, root, options).to_pylist()
+    assert len(rows) == len(samples)
+    by_key = {sample.key: sample for sample in samples}
+    assert len({sample.split for sample in samples}) == 2, "the samples must show that splits come back"
+    for row, arrived in zip(rows, samples, strict=True):
+        want = by_key.get(row["key"], arrived)
+        got = reader.load(root, row)
+        assert got.key == row["key"]
+        for name, field in reader.fields.items():
+            if getattr(want, name) is not None:
+                assert_close(getattr(want, name), getattr(got, name), field.tolerance, f"{name} of {got.key}")
+        assert got.mirrored is False
+
+
+def test_catalogue_and_loaded_sample_agree(written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    table = open_catalogue(reader, root, options)
+    assert table.schema.equals(catalogue_schema())
+    row = table.to_pylist()[-1]
+    listed, loaded = from_row(row), reader.load(root, row)
+    for name in ("joints_mm", "keypoints_px", "joint_state", "keypoint_state"):
+        np.testing.assert_array_equal(getattr(listed, name), getattr(loaded, name))
+    assert listed.moment == loaded.moment is not None
+    assert loaded.size == (loaded.camera.height, loaded.camera.width)  # type: ignore[union-attr]
+
+
+def test_columns_equal_rows_built_one_by_one(written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    table = reader.catalogue(root, options)
+    slow = to_table(from_row(row) for row in table.to_pylist())
+    assert table.select(row_schema().names).equals(slow)
+
+
+def test_catalogue_opens_no_image(written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    before = reader.catalogue(root, options)
+    for path in images(root, before):
+        path.write_bytes(b"")
+    assert reader.catalogue(root, options).equals(before)
+
+
+def test_writing_twice_is_identical(case: Case, written: tuple[Format, Path, Any], tmp_path: Path) -> None:
+    reader, root, options = written
+    reader.write(tmp_path / "again", iter(simulated(case.camera)), options)
+    assert tree(tmp_path / "again") == tree(root)
+
+
+def test_truncated_images_are_refused(written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    row = open_catalogue(reader, root, options).to_pylist()[0]
+    for column in FILE_COLUMNS:
+        if row[column] is not None:
+            path = root / row[column]
+            whole = path.read_bytes()
+            for length in (0, 10, len(whole) // 2, len(whole) - 3):
+                path.write_bytes(whole[:length])
+                with pytest.raises(DataError, match=path.name):
+                    reader.load(root, row)
+            path.unlink()
+            with pytest.raises(MissingError, match=path.name):
+                reader.load(root, row)
+            path.write_bytes(whole)
+    reader.load(root, row)
+
+
+def test_missing_images_are_counted(written: tuple[Format, Path, Any]) -> None:
+    reader, root, options = written
+    table = reader.catalogue(root, options)
+    next(images(root, table)).unlink()
+    with pytest.raises(DataError, match="expected"):
+        reader.catalogue(root, options)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_missing_folders_are_named(name: str, tmp_path: Path) -> None:
+    reader = get_format(name)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for place in ("nowhere", "empty", "file"):
+        with pytest.raises(MissingError, match=f"handsynth datasets {name}"):
+            open_catalogue(reader, tmp_path / place, reader.options_type())
+
+
+def test_options_round_trip(case: Case) -> None:
+    kind = get_format(case.format).options_type
+    options = kind(**dict(case.options))
+    assert msgspec.json.decode(canonical_json(options), type=kind) == options
+    with pytest.raises(UsageError):
+        convert({"no_such_option": 1}, kind, "options")
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_paths_that_leave_the_root_are_not_opened(name: str, tmp_path: Path) -> None:
+    reader = get_format(name)
+    case = next(case for case in CASES if case.format == name)
+    reader.write(tmp_path, simulated(case.camera), reader.options_type(**dict(case.options)))
+    row = reader.catalogue(tmp_path, reader.options_type(**dict(case.options))).to_pylist()[0]
+    for column in FILE_COLUMNS:
+        for place in ("/etc/passwd", "../outside.png", "images/../../outside.png", "C:\\outside.png"):
+            if row[column] is not None:
+                with pytest.raises(DataError, match="below the dataset's folder"):
+                    reader.load(tmp_path, row | {column: place})
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_writers_name_what_is_lacking(name: str, tmp_path: Path) -> None:
+    reader = get_format(name)
+    with pytest.raises(DataError, match="sample bare"):
+        reader.write(tmp_path, [HandSample(key="bare")], reader.options_type())
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("camera", ["crop", "stb_sk", "rhd", "msra15"])
+def test_any_dataset_converts_to_any_other(name: str, camera: str, tmp_path: Path) -> None:
+    """Joints, sides and the agreement of joints, camera and pixels survive a change of camera and of side."""
+    reader = get_format(name)
+    samples = [s for s in simulated(camera) if all(getattr(s, f) is not None for f in required(name))][:2]
+    if not samples:
+        pytest.skip(f"{camera} has no colour for {name}")
+    reader.write(tmp_path, samples, reader.options_type())
+    rows = reader.catalogue(tmp_path, reader.options_type()).to_pylist()
+    got = sorted((reader.load(tmp_path, row) for row in rows), key=lambda sample: float(np.sum(sample.joints_mm)))
+    flip = np.array([[-1, 1, 1] if turned(name, s) else [1, 1, 1] for s in samples])
+    want = sorted((s.joints_mm * f for s, f in zip(samples, flip, strict=True)), key=lambda joints: float(joints.sum()))
+    for sample, joints in zip(got, want, strict=True):
+        np.testing.assert_allclose(sample.joints_mm, joints, atol=6e-3)
+        np.testing.assert_allclose(sample.keypoints_px, sample.projected(), atol=0.05)
+        if sample.depth_mm is not None and sample.depth_camera is None:
+            assert surface_share(sample) > 0.8
+
+
+def required(name: str) -> tuple[str, ...]:
+    return ("depth_mm",) if name == "msra15" else ("rgb",)
+
+
+def turned(name: str, sample: HandSample) -> bool:
+    return sample.side not in load_manifest(name).sides
+
+
+def surface_share(sample: HandSample) -> float:
+    """Share of joints, of those over measured depth, that lie at most 30 mm behind the surface and not before it."""
+    uv = np.rint(sample.projected()).astype(int)  # type: ignore[arg-type]
+    height, width = sample.size
+    inside = ((uv >= 0) & (uv < [width, height])).all(-1)
+    assert sample.depth_mm is not None
+    assert sample.joints_mm is not None
+    depth = sample.depth_mm[uv[inside, 1], uv[inside, 0]]
+    behind = sample.joints_mm[inside, 2] - depth
+    known = np.isfinite(behind)
+    assert known.sum() > 5
+    return float(np.mean((behind[known] > -3) & (behind[known] < 30)))
+
+
+def images(root: Path, table: pa.Table) -> Iterator[Path]:
+    for column in FILE_COLUMNS:
+        for name in table.column(column).unique().to_pylist():
+            if name is not None:
+                yield root / name
+
+
+def tree(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def assert_close(want: Any, got: Any, tolerance: float, what: str) -> None:
+    assert got is not None, what
+    if isinstance(want, Camera):
+        want = np.array([want.fx, want.fy, want.cx, want.cy, want.width, want.height])
+        got = np.array([got.fx, got.fy, got.cx, got.cy, got.width, got.height])
+    if not isinstance(want, np.ndarray):
+        assert got == want, what
+        return
+    assert got.shape == want.shape, what
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg=what)
+    difference = np.nanmax(np.abs(got.astype(np.float64) - want.astype(np.float64)))
+    assert difference <= tolerance, f"{what}: {difference} > {tolerance}"
+
+
+def test_joint_names_of_manifests_are_a_permutation() -> None:
+    """Gather lists as the field has them; -1 is a wrist that the source lacks."""
+    expected = {
+        "ge_realworld": list(range(21)),
+        "stb": [-1, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4],
+        "rhd": [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17],
+        "msra15": [0, 17, 18, 19, 20, *range(1, 17)],
+    }
+    for name, order in expected.items():
+        manifest = load_manifest(name)
+        assert manifest.order.tolist() == order
+        for canonical, place in zip(JOINTS, order, strict=True):
+            assert place < 0 or manifest.joints[place] == canonical

@@ -1,0 +1,30 @@
+"""Small stores for tests, made through the store's own writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from handsynth.hand.sample import HandSample
+from handsynth.stages.ingest import square
+from handsynth.store.read import Store, open_store
+from handsynth.store.schema import Source, StorePlan
+from handsynth.store.write import finish, write_shard, writing
+from tests.hands import make_samples
+
+
+def make_store(
+    folder: Path, samples: Sequence[HandSample] | None = None, *, count: int = 32, size: int = 64, shard_size: int = 8
+) -> Store:
+    """A finished store of colour, depth and mask; ``count`` made-up hands by default."""
+    chosen = list(samples) if samples is not None else make_samples(count)
+    source = Source(kind="dataset", name="made-up")
+    plan = StorePlan(
+        source=source, slots=len(chosen), size=size, shard_size=shard_size, pixels=("rgb", "depth", "mask")
+    )
+    with writing(str(folder), plan) as todo:
+        for shard in todo:
+            items = [(slot, square(chosen[slot], size, 0.25, False), None) for slot in plan.slot_range(shard)]
+            write_shard(str(folder), plan, shard, items)
+        finish(str(folder), plan)
+    return open_store(str(folder))

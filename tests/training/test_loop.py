@@ -1,0 +1,187 @@
+"""The loop: stopped and resumed ends like made in one go; averages; refuses other settings and damaged files."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from handsynth.errors import DataError, MissingError
+from handsynth.runtime.settings import Settings
+from handsynth.training import loop
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from handsynth.training.run import read_log
+from handsynth.training.system import HandBatch
+
+CPU = loop.Device("cpu", "32-true")
+
+
+class ToySettings(Settings, frozen=True, kw_only=True):
+    size: int = 4
+    batch: int = 2
+    steps: int = 10
+    ema: float = 0.9
+    learning_rate: float = 0.01
+
+
+class Toy:
+    """A linear layer with dropout and batch norm, and a counter as its own state."""
+
+    name = "toy"
+    family = "estimator"
+    presets: Mapping[str, Settings] = {}
+
+    def __init__(self, settings: ToySettings, seed: int = 0) -> None:
+        self.settings, self.count = settings, 0
+        torch.manual_seed(seed)
+        self._networks: dict[str, nn.Module] = {
+            "net": nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+        }
+
+    def networks(self) -> dict[str, nn.Module]:
+        return self._networks
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"net": torch.optim.Adam(self._networks["net"].parameters(), lr=self.settings.learning_rate)}
+
+    def schedule(self, step: int, steps: int) -> float:
+        return 1 - step / steps
+
+    def step(self, batch: HandBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
+        loss = (self.networks()["net"](batch.joints_mm[:, 0]) - 1).pow(2).mean()
+        optimizers["net"].zero_grad()
+        backward(loss)
+        optimizers["net"].step()
+        self.count += 1
+        return {"loss": loss.detach()}
+
+    def state(self) -> dict[str, Any]:
+        return {"count": torch.tensor(self.count)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.count = int(state["count"])
+
+
+def batches(step: int) -> HandBatch:
+    generator = torch.Generator().manual_seed(step)
+    joints = torch.randn(4, 21, 3, generator=generator)
+    known = torch.ones(4, 21, dtype=torch.bool)
+    return HandBatch(torch.arange(4), torch.zeros(4, 21, 2), joints, known, torch.ones(4, 4))
+
+
+def weights(path: Path) -> dict[str, Any]:
+    return load_checkpoint(path)[1]
+
+
+def test_resumed_is_bit_for_bit_the_same(tmp_path: Path) -> None:
+    whole = loop.train(Toy(ToySettings()), batches, tmp_path / "a", steps=9, seed=5, device=CPU)
+    loop.train(Toy(ToySettings()), batches, tmp_path / "b", steps=4, seed=5, device=CPU)
+    # The schedule looks at the run's length, so the first part is made as a run of nine steps that stops at four.
+    first = Toy(ToySettings())
+    stop_after(first, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train_saving_every_step(first, tmp_path / "c")
+    resumed = loop.train(Toy(ToySettings()), batches, tmp_path / "c", steps=9, seed=5, device=CPU)
+    one, two = weights(whole), weights(resumed)
+    for part in ("networks", "averaged"):
+        for key, value in one[part]["net"].items():
+            assert torch.equal(value, two[part]["net"][key]), key
+    assert one["system"]["count"] == two["system"]["count"] == 9
+    assert [entry["step"] for entry in read_log(tmp_path / "c")] == [0, 8]
+
+
+def stop_after(system: Toy, steps: int) -> None:
+    step = system.step
+
+    def interrupted(*arguments: Any) -> dict[str, Tensor]:
+        if system.count == steps:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    system.step = interrupted  # type: ignore[method-assign]
+
+
+def train_saving_every_step(system: Toy, folder: Path) -> None:
+    before = loop._SAVE_EVERY_SECONDS
+    loop._SAVE_EVERY_SECONDS = 0.0
+    try:
+        loop.train(system, batches, folder, steps=9, seed=5, device=CPU)
+    finally:
+        loop._SAVE_EVERY_SECONDS = before
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    loop.train(Toy(ToySettings()), batches, tmp_path, steps=3, seed=0, device=CPU)
+    system = Toy(ToySettings())
+    loop.train(system, batches, tmp_path, steps=3, seed=0, device=CPU)
+    assert system.count == 0
+
+
+def test_inference_takes_the_averaged_weights(tmp_path: Path) -> None:
+    path = loop.train(Toy(ToySettings()), batches, tmp_path, steps=6, seed=0, device=CPU)
+    system = Toy(ToySettings(), seed=9)
+    loop.load_trained(system, path, seed=0)
+    state = weights(path)
+    assert torch.equal(system.networks()["net"][0].weight, state["averaged"]["net"]["0.weight"])  # type: ignore[index]
+    assert not torch.equal(state["averaged"]["net"]["0.weight"], state["networks"]["net"]["0.weight"])
+    assert not system.networks()["net"].training
+
+
+def test_other_settings_do_not_resume(tmp_path: Path) -> None:
+    loop.train(Toy(ToySettings()), batches, tmp_path, steps=2, seed=0, device=CPU)
+    with pytest.raises(DataError, match="of these settings"):
+        loop.train(Toy(ToySettings(batch=3)), batches, tmp_path, steps=4, seed=0, device=CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="loss not finite at step"):
+        loop.train(Toy(ToySettings(learning_rate=1e30)), batches, tmp_path, steps=30, seed=0, device=CPU)
+
+
+def test_estimating_leaves_no_trace(tmp_path: Path) -> None:
+    assert loop.estimate_seconds(lambda: Toy(ToySettings()), batches, CPU, 100) > 0
+    assert not list(tmp_path.iterdir())
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = save_checkpoint(tmp_path, 1, "toy", "x", {"networks": {}})
+    from handsynth.runtime import files
+
+    data = pickle.dumps(Evil())
+    path.write_bytes(data)
+    sidecar = path.with_suffix(".json")
+    old = load_sidecar(sidecar)
+    sidecar.write_text(sidecar.read_text().replace(old, files.sha256(path)))
+    with pytest.raises(DataError, match="tensors and plain numbers"):
+        load_checkpoint(path)
+    assert not Path("executed").exists()
+
+
+def load_sidecar(path: Path) -> str:
+    import json
+
+    return str(json.loads(path.read_text())["sha256"])
+
+
+def test_damaged_and_missing_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="checkpoint"):
+        load_checkpoint(tmp_path / "none.pt")
+    path = save_checkpoint(tmp_path, 1, "toy", "x", {"networks": {"net": {"w": torch.zeros(3)}}})
+    assert latest_checkpoint(tmp_path) == path
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(DataError, match="other bytes"):
+        load_checkpoint(path)
+    newer = save_checkpoint(tmp_path, 2, "toy", "x", {"networks": {}})
+    assert latest_checkpoint(tmp_path) == newer
+    assert not path.exists()

@@ -128,4 +128,4 @@ def _bone(image: np.ndarray, start: np.ndarray, end: np.ndarray, radius: int, le
         360,
         1,
     )
-    cv2.fillConvexPoly(image, outline, level)
+    cv2.fillConvexPoly(image, np.asarray(outline, dtype=np.int32), level)

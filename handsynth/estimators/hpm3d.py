@@ -218,15 +218,20 @@ class Hpm3d:
         else:
             maps = self.networks()["pose"](images)
             _, depth = self.networks()["depth"](upsample(maps[-1], settings.size))
-        last, depth = maps[-1].float(), depth.float()
-        if settings.supervise == "image":
-            keypoints = peaks(upsample(last, settings.size), settings.subpixel)
-        else:
-            keypoints = (peaks(last, settings.subpixel) + 0.5) * settings.layout.stride - 0.5
+        keypoints, depth = self._keypoints(maps[-1].float()), depth.float()
         if settings.depth == "absolute":
             total, count = self._scale_mm()
             depth = (depth - depth[:, _ROOT, None]) * _DEPTH_UNIT_MM * count / total
         return Prediction(keypoints, depth)
+
+    def _keypoints(self, maps: Tensor) -> Tensor:
+        settings = self.settings
+        if settings.supervise == "maps":
+            return (peaks(maps, settings.subpixel) + 0.5) * settings.layout.stride - 0.5
+        if settings.subpixel:
+            # Found before upsampling: the maximum of a linear interpolation always lies at one of its samples.
+            return peaks(maps) * ((settings.size - 1) / (maps.shape[-1] - 1))
+        return peaks(upsample(maps, settings.size), subpixel=False)
 
     def _jittered(self, batch: HandBatch) -> HandBatch:
         draws = torch.Generator().manual_seed(entropy(self._seed, self.name, "jitter", self._step))

@@ -8,8 +8,9 @@ frame. Joint 0 of the source is the palm centre: it stays in ``extra["palm_mm"]`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -42,6 +43,7 @@ from handsynth.imaging.registration import register_depth, registered, same_came
 from handsynth.runtime.settings import Settings
 
 _SEQUENCE = re.compile(r"B[1-6](Counting|Random)")
+_PARTS = {"SK": ("SK_color", "SK_depth"), "BB": ("BB_left", "BB_right")}
 _RING_MCP = INDEX["ring_mcp"]
 _NO_MOVE = RigidTransform.of(np.zeros(3), np.zeros(3))
 
@@ -62,6 +64,17 @@ class _View:
     part: str
     camera: Camera
     from_labels: RigidTransform
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One label file and what stands beside it: names of the sequence's images, and prefixes that must be there."""
+
+    sequence: str
+    part: str
+    labels: Path
+    names: frozenset[str]
+    prefixes: frozenset[str]
 
 
 def _views() -> dict[str, _View]:
@@ -101,18 +114,18 @@ class Stb:
     options_type: ClassVar[type[Settings]] = StbOptions
 
     def annotations(self, root: Path, options: StbOptions) -> list[Path]:
-        return [labels for _, _, labels, _ in self._blocks(root, options)]
+        return [block.labels for block in self._blocks(root, options)]
 
     def catalogue(self, root: Path, options: StbOptions) -> pa.Table:
         tables = []
-        for sequence, part, label_file, names in self._blocks(root, options):
-            value = read_mat(label_file, ["handPara"])["handPara"]
+        for block in self._blocks(root, options):
+            value = read_mat(block.labels, ["handPara"])["handPara"]
             value = value[..., None] if value.ndim == 2 else value  # MATLAB drops a last side of 1
-            labels = numbers(value, (3, 21, None), "handPara", label_file).transpose(2, 1, 0)
+            labels = numbers(value, (3, 21, None), "handPara", block.labels).transpose(2, 1, 0)
             tables += [
-                self._view_table(root, sequence, view, labels, names, label_file, options)
+                self._view_table(root, block, view, labels, options)
                 for view in _views().values()
-                if view.part == part and _count(names, view.prefix)
+                if view.part == block.part and view.prefix in block.prefixes
             ]
         return pa.concat_tables(tables).combine_chunks()
 
@@ -162,41 +175,37 @@ class Stb:
             stack = np.stack([frames[number] for number in range(len(frames))])
             write_mat(root / "labels" / f"{sequence}_{part}.mat", {"handPara": stack.transpose(2, 1, 0)})
 
-    def _blocks(self, root: Path, options: StbOptions) -> list[tuple[str, str, Path, frozenset[str]]]:
-        """Sequence, part, label file and image names of everything that is there and wanted."""
+    def _blocks(self, root: Path, options: StbOptions) -> list[_Block]:
+        """Everything that is there and wanted. A kind of image may lack, but then in all sequences."""
         require_folder(root, self.name)
+        contents = {name: listing(_images(root) / name) for name in listing(_images(root)) if _SEQUENCE.fullmatch(name)}
+        labels = listing(root / "labels")
+        kept = {
+            prefix for prefixes in _PARTS.values() for prefix in prefixes if any(map(_has(prefix), contents.values()))
+        }
         blocks = []
-        for sequence in sorted(filter(_SEQUENCE.fullmatch, listing(_images(root)))):
-            names = listing(_images(root) / sequence)
-            for part in ("SK", "BB"):
-                present = any(_count(names, view.prefix) for view in _views().values() if view.part == part)
-                if present and options.part in (part, "both"):
-                    [labels] = require_files([root / "labels" / f"{sequence}_{part}.mat"], root, self.name)
-                    blocks.append((sequence, part, labels, names))
+        for sequence, part in product(sorted(contents), _PARTS):
+            prefixes = kept.intersection(_PARTS[part])
+            there = f"{sequence}_{part}.mat" in labels or any(_has(prefix)(contents[sequence]) for prefix in prefixes)
+            if prefixes and there and options.part in (part, "both"):
+                [path] = require_files([root / "labels" / f"{sequence}_{part}.mat"], root, self.name)
+                blocks.append(_Block(sequence, part, path, contents[sequence], frozenset(prefixes)))
         if not blocks:
             wanted = "SK or BB" if options.part == "both" else options.part
             raise nothing_found(f"folders like images/B1Counting with {wanted} images", root, self.name)
         return blocks
 
-    def _view_table(
-        self,
-        root: Path,
-        sequence: str,
-        view: _View,
-        labels: np.ndarray,
-        names: frozenset[str],
-        label_file: Path,
-        options: StbOptions,
-    ) -> pa.Table:
+    def _view_table(self, root: Path, block: _Block, view: _View, labels: np.ndarray, options: StbOptions) -> pa.Table:
         manifest = load_manifest(self.name)
-        count = len(labels)
+        sequence, count = block.sequence, len(labels)
         folder = (_images(root) / sequence).relative_to(root).as_posix()
-        depth = view.part == "SK" and options.depth != "none" and _count(names, "SK_depth") > 0
+        depth = view.part == "SK" and options.depth != "none" and "SK_depth" in block.prefixes
         for prefix in (view.prefix, "SK_depth") if depth else (view.prefix,):
-            require_names((f"{prefix}_{i}.png" for i in range(count)), names, root / folder, label_file.name)
-            if _count(names, prefix) != count:
-                found = f"{_count(names, prefix)} images"
-                raise DataError(sentence(f"{count} images {prefix}, as {label_file.name} labels", found, root / folder))
+            require_names((f"{prefix}_{i}.png" for i in range(count)), block.names, root / folder, block.labels.name)
+            found = sum(map(_named(prefix), block.names))
+            if found != count:
+                wanted = f"{count} images {prefix}, as {block.labels.name} labels"
+                raise DataError(sentence(wanted, str(found), root / folder, "do not mix copies"))
         source = view.from_labels.apply(labels * manifest.to_mm)
         palm = source[:, manifest.joints.index("palm")]
         joints = gather(source, manifest.order)
@@ -235,9 +244,14 @@ def _image(sequence: str, prefix: str, number: int) -> str:
     return f"images/{sequence}/{prefix}_{number}.png"
 
 
-def _count(names: frozenset[str], prefix: str) -> int:
+def _named(prefix: str) -> Callable[[str], bool]:
+    """Whether a file is one of that kind; third parties add others, like SK_depth_seg_0.png."""
     pattern = re.compile(rf"{prefix}_\d+\.png")
-    return sum(1 for name in names if pattern.fullmatch(name))
+    return lambda name: pattern.fullmatch(name) is not None
+
+
+def _has(prefix: str) -> Callable[[frozenset[str]], bool]:
+    return lambda names: any(map(_named(prefix), names))
 
 
 def _in_depth_camera(sample: HandSample) -> np.ndarray:

@@ -17,7 +17,7 @@ DISTANCES: Mapping[str, Features] = {
     "paper": identity,
     "joint_difference": lambda joints_mm, keypoints_px: joint_difference(joints_mm),
 }
-"""Features by the name of their distance: ``paper`` (7-D, eq. 6) and ``joint_difference`` (60-D, the published code)."""
+"""Features by the name of their distance: ``paper`` (7-D, eq. 6), ``joint_difference`` (60-D, the published code)."""
 
 
 def features(
@@ -64,7 +64,13 @@ def pose_distance(f_u: Float[np.ndarray, "*#N D"], f_v: Float[np.ndarray, "*#N D
     Raises:
         DataError: a vector is zero or not finite.
     """
-    u, v = (np.moveaxis(unit(f.reshape(-1, f.shape[-1])).reshape(f.shape), -1, 0) for f in (f_u, f_v))
+    u, v = (unit(f.reshape(-1, f.shape[-1])).reshape(f.shape) for f in (f_u, f_v))
+    return unit_distance(u, v)
+
+
+def unit_distance(u: Float[np.ndarray, "*#N D"], v: Float[np.ndarray, "*#N D"]) -> Float[np.ndarray, "*N"]:
+    """:func:`pose_distance` of features that :func:`unit` made."""
+    u, v = np.moveaxis(u, -1, 0), np.moveaxis(v, -1, 0)
     apart, together = np.sqrt(_sum_of_squares(u - v)), np.sqrt(_sum_of_squares(u + v))
     return np.asarray(np.arctan2(apart, together) * (2 / np.pi))
 

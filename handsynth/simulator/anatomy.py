@@ -28,7 +28,7 @@ _RADII = np.array(
     [[13.5, 11.0, 10.2, 8.6], [9.9, 9.1, 8.0, 7.0], [10.1, 9.3, 8.2, 7.2], [9.6, 8.8, 7.7, 6.8], [8.7, 7.7, 6.8, 6.0]]
 )
 _WRIST = np.array([27.0, 18.5])
-_FOREARM = np.array([42.0, 37.0])
+_ARM = np.array([54.0, 49.0])
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Anatomy:
         phalanges_mm: (N, 5, 3) bone lengths from the base outwards; the thumb's first is its metacarpal.
         radii_mm: (N, 5, 4) flesh radius at the joints of each finger, base to tip.
         wrist_mm: (N, 2) half width and half thickness at the wrist.
-        forearm_mm: (N, 2) half width and half thickness where the forearm is widest.
+        arm_mm: (N, 2) half width and half thickness far up the arm, 800 mm from the wrist.
     """
 
     bases_mm: np.ndarray
     phalanges_mm: np.ndarray
     radii_mm: np.ndarray
     wrist_mm: np.ndarray
-    forearm_mm: np.ndarray
+    arm_mm: np.ndarray
 
     def __len__(self) -> int:
         return len(self.bases_mm)
@@ -76,6 +76,4 @@ def random_anatomies(rng: np.random.Generator, count: int) -> Anatomy:
     phalanges = _PHALANGES * size * vary(0.03, 1, 1) * vary(0.02, 5, 1) * vary(0.02, 5, 3)
     flesh = size * breadth * vary(0.05, 1, 1)
     radii = _RADII * flesh * vary(0.02, 5, 1)
-    return Anatomy(
-        bases, phalanges, radii, _WRIST * flesh[:, 0] * vary(0.03, 2), _FOREARM * flesh[:, 0] * vary(0.08, 2)
-    )
+    return Anatomy(bases, phalanges, radii, _WRIST * flesh[:, 0] * vary(0.03, 2), _ARM * flesh[:, 0] * vary(0.08, 2))

@@ -117,7 +117,7 @@ def cast_shadow(
     height, width = background.shape[:2]
     far = max(height, width) * rng.uniform(0.03, 0.12)
     away = np.array([[1, 0, -far * light.direction[0]], [0, 1, -far * light.direction[1]]], dtype=np.float32)
-    hands = np.stack(masks).any(0).astype(np.float32)
+    hands = np.asarray(np.stack(masks).any(0), dtype=np.float32)
     moved = cv2.warpAffine(hands, away, (width, height), borderMode=cv2.BORDER_REPLICATE)
     soft = cv2.GaussianBlur(moved, (0, 0), max(1.0, far * (0.25 + light.softness)))
     return np.asarray(background * (1 - rng.uniform(0.2, 0.6) * soft[..., None]), dtype=np.float32)

@@ -98,7 +98,7 @@ def place(
     for attempt in range(_TRIES):
         z = rng.uniform(near, far) * max(1.0, 0.75 + attempt / 20)  # step back while the hands do not fit
         camera = rig.lenses[0].camera
-        aim = rng.uniform([0.15, 0.15], [0.85, 0.85]) * [camera.width - 1, camera.height - 1]
+        aim = rng.uniform([0.25, 0.25], [0.75, 0.75]) * [camera.width - 1, camera.height - 1]
         shift = camera.lift(aim, np.array(z)) - center
         if _seen(rig, points_mm + shift):
             break

@@ -20,9 +20,10 @@ from handsynth.simulator.surface import Surface
 from handsynth.simulator.trace import View, trace
 from handsynth.simulator.words import words_of
 
+_SEEN_SHARE = 0.3
 _NEAR_SURFACE_MM = 6.0
 _WINDOW_MM = 4.0
-"""A joint is looked for within this of its pixel, and no farther than its flesh and ``_NEAR_SURFACE_MM`` behind."""
+"""A joint is seen where this share of the square about its pixel shows skin of its parts, near enough to the joint."""
 
 
 def samples_per_index(settings: SimulatorSettings) -> int:
@@ -129,6 +130,7 @@ def _picture(
     wide = background.draw(look, kind, camera.height, camera.width + max(slide) - min(slide))
     place = to_linear(wide[:, offset : offset + camera.width]).astype(np.float32)
     exposure, blur, noise = (look.uniform(*span) for span in (settings.exposure, settings.blur_px, settings.noise))
+    gains = np.clip(1 + settings.white_balance * look.standard_normal(3) * [1, 0, 1], 0.6, 1.5)
     if settings.shadows and look.random() < 0.5:
         place = cast_shadow(place, [view.mask(camera.height, camera.width) for view in views], scene.light, look)
     colors = [
@@ -136,7 +138,7 @@ def _picture(
     ]
     grain = stream(settings.seed, "simulator", "sensor", scene.index, lens.name)
     image = composite(place, list(zip(views, colors, strict=True)))
-    return sensor.develop(image, grain, exposure, settings.white_balance, blur, noise)
+    return sensor.develop(image, grain, exposure, gains, blur, noise)
 
 
 _PARTS_AT: tuple[frozenset[int], ...] = tuple(
@@ -168,5 +170,5 @@ def _visible(
         window = np.s_[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
         known = np.isin(mask[window], list(_PARTS_AT[joint]))
         near = np.abs(np.nan_to_num(depth_mm[window], nan=np.inf) - z) < radii_mm[joint] + _NEAR_SURFACE_MM
-        out[joint] = bool((known & near).any())
+        out[joint] = (known & near).mean() >= _SEEN_SHARE
     return out

@@ -21,8 +21,9 @@ from handsynth.simulator.surface import Cones, hand_cones
 
 _CANDIDATES = 32
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
-_ARM_FORWARD = -0.4
-"""The forearm does not point at the camera more than this (z of its direction), or it would hide the hand."""
+_ARM_Z = {"crop": (-0.35, 0.75)}
+_FAR_ARM_Z = (-0.3, 0.4)
+"""Range of z of the arm's direction: towards the camera it would hide the hand, away from it end in a wide picture."""
 
 
 class SimulatorSettings(Settings, frozen=True, kw_only=True):
@@ -100,7 +101,9 @@ def draw_scene(settings: SimulatorSettings, index: int) -> Scene:
     anatomy = random_anatomies(person, 1)
     skin = random_skin(person, settings.skin_tones)
     rng = stream(settings.seed, "simulator", "pose", index)
-    hands = [_pose(rng, anatomy, side, len(sides)) for sides in [_sides(settings, rng)] for side in sides]
+    sides = _sides(settings, rng)
+    arm_z = _ARM_Z.get(settings.camera, _FAR_ARM_Z)
+    hands = [_pose(rng, anatomy, side, arm_z, paired=len(sides) == 2) for side in sides]
     if len(hands) == 2:
         hands = _side_by_side(rng, hands)
     joints = np.concatenate([hand.joints_mm for hand in hands])
@@ -119,11 +122,18 @@ def _sides(settings: SimulatorSettings, rng: np.random.Generator) -> tuple[Liter
     return (FIXED_SIDE.get(settings.camera, drawn),)
 
 
-def _pose(rng: np.random.Generator, anatomy: Anatomy, side: Literal["left", "right"], count: int) -> PosedHand:
+def _pose(
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    side: Literal["left", "right"],
+    arm_z: tuple[float, float],
+    paired: bool,
+) -> PosedHand:
     """A natural pose whose parts do not run into each other, turned, with the wrist at the origin."""
     angles = natural_angles(rng, _CANDIDATES)
-    joints = joints_mm(anatomy.select(np.zeros(_CANDIDATES, dtype=int)), angles)
-    gaps = gap_mm(anatomy.select(np.zeros(_CANDIDATES, dtype=int)), joints)
+    same = anatomy.select(np.zeros(_CANDIDATES, dtype=int))
+    joints = joints_mm(same, angles)
+    gaps = gap_mm(same, joints)
     free = gaps > PRESS_MM
     chosen = int(np.argmax(free)) if free.any() else int(np.argmax(gaps))
     wrist = np.clip(rng.normal(0, np.deg2rad([18.0, 8.0])), WRIST_LIMITS[:, 0], WRIST_LIMITS[:, 1])
@@ -131,11 +141,11 @@ def _pose(rng: np.random.Generator, anatomy: Anatomy, side: Literal["left", "rig
     mirror = _MIRROR if side == "left" else np.eye(3)
     turns = random_rotations(rng, _CANDIDATES) @ mirror
     arms = turns @ _unit(cones.ends_mm[-1, 1] - cones.ends_mm[-1, 0])
-    good = arms[:, 2] > _ARM_FORWARD
-    if count == 2:
+    good = (arms[:, 2] > arm_z[0]) & (arms[:, 2] < arm_z[1])
+    if paired:
         # Two arms come from below, one from either side, and do not cross the other hand.
         good &= (arms[:, 1] > 0.4) & (arms[:, 0] * (1 if side == "right" else -1) > -0.1)
-    turn = turns[int(np.argmax(good))] if good.any() else turns[int(np.argmax(arms[:, 1]))]
+    turn = turns[int(np.argmax(good))] if good.any() else turns[int(np.argmin(np.abs(arms[:, 2])))]
     radii = np.concatenate([anatomy.wrist_mm[0, 1:], anatomy.radii_mm[0].reshape(-1)])
     return PosedHand(side, joints[chosen] @ turn.T, radii, cones.moved(turn, np.zeros(3)))
 

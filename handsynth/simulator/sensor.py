@@ -10,7 +10,7 @@ def develop(
     linear: np.ndarray,
     rng: np.random.Generator,
     exposure: float,
-    white_balance: float,
+    gains: np.ndarray,
     blur_px: float,
     noise: float,
 ) -> np.ndarray:
@@ -18,17 +18,16 @@ def develop(
 
     Args:
         linear: (H, W, 3) float32 linear light; 1 is white at exposure 1.
-        rng: for tint and noise.
+        rng: for the noise.
         exposure: factor on the light.
-        white_balance: standard deviation of the error of the red and blue gains.
+        gains: (3,) of the channels, the error of the white balance.
         blur_px: standard deviation of the lens' blur; 0 is none.
         noise: standard deviation at full light; half of it remains in the dark.
 
     Returns:
         (H, W, 3) uint8.
     """
-    gains = np.array([1 + rng.normal(0, white_balance), 1.0, 1 + rng.normal(0, white_balance)])
-    image = linear * (exposure * np.clip(gains, 0.6, 1.5)).astype(np.float32)
+    image = linear * (exposure * gains).astype(np.float32)
     if blur_px > 0:
         image = cv2.GaussianBlur(image, (0, 0), blur_px)
     if noise > 0:

@@ -67,25 +67,21 @@ def random_skin(rng: np.random.Generator, tones: tuple[float, float]) -> Skin:
 @torch.no_grad()
 def appearance(skin: Skin, cones: Cones, center_mm: np.ndarray, view: View) -> tuple[torch.Tensor, torch.Tensor]:
     """Albedo (M, 3) and highlight strength (M,) of the points of a view."""
-
-    def tensor(value: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(np.ascontiguousarray(value), dtype=torch.float32)
-
     # Coordinates of the hand frame: the pattern stays on the hand when it moves.
-    local = (view.points + tensor(center_mm - cones.wrist_mm)) @ tensor(cones.axes)
-    facing = view.normals @ tensor(cones.axes[:, 2])
-    axial, length, outward = _on_phalanx(cones, center_mm, view, tensor)
+    local = (view.points + _tensor(center_mm - cones.wrist_mm)) @ _tensor(cones.axes)
+    facing = view.normals @ _tensor(cones.axes[:, 2])
+    axial, length, outward = _on_phalanx(cones, center_mm, view)
     phalanx = view.parts.long() - FIRST_PHALANX
     on_finger = (phalanx >= 0) & (phalanx < PHALANX_COUNT)
     palmar = torch.where(on_finger, outward, facing)
     # Behind the wrist the inner side fades into the skin of the arm.
     arm = torch.where(on_finger, 0.0, torch.sigmoid(-(local[:, 1] + 6) / 7))
     share = torch.sigmoid(5 * (palmar - 0.05))[:, None] * (1 - 0.75 * arm[:, None])
-    albedo = tensor(skin.back) + share * tensor(skin.palm - skin.back)
-    redness = tensor(np.array([1.0, 0.78, 0.74]))
+    albedo = _tensor(skin.back) + share * _tensor(skin.palm - skin.back)
+    redness = _tensor(np.array([1.0, 0.78, 0.74]))
     blotches = _noise(skin.texture, local / _CELL_MM["blotches"])
     grain = _noise(skin.texture, local / _CELL_MM["grain"] + 7.3)
-    albedo = albedo * (1 + 0.07 * blotches[:, None] * tensor(np.array([0.5, 1.0, 1.0])) + 0.05 * grain[:, None])
+    albedo = albedo * (1 + 0.07 * blotches[:, None] * _tensor(np.array([0.5, 1.0, 1.0])) + 0.05 * grain[:, None])
     last = on_finger & (phalanx % 3 == 2)
     tip = torch.where(last, (axial / length).clamp(0, 1), torch.zeros_like(axial))
     knuckle = torch.where(on_finger & (phalanx % 3 != 2), torch.exp(-(((axial - length) / 6.0) ** 2)), 0.0 * axial)
@@ -93,8 +89,8 @@ def appearance(skin: Skin, cones: Cones, center_mm: np.ndarray, view: View) -> t
     albedo = albedo * (1 - 0.22 * _creases(axial, length, phalanx, on_finger, palmar))[:, None]
     lines = torch.where(view.parts == 2, _palm_lines(local, float(np.linalg.norm(cones.wrist_mm - _knuckle(cones)))), 0)
     albedo = albedo * (1 - 0.25 * lines * (facing > 0.3))[:, None]
-    nail = _nail(axial, length, outward, last, view, cones, tensor)
-    albedo = albedo + nail[:, None] * (tensor(skin.nail) - albedo)
+    nail = _nail(axial, length, outward, last, view, cones)
+    albedo = albedo + nail[:, None] * (_tensor(skin.nail) - albedo)
     return albedo.clamp(0.005, 0.98), skin.gloss * (1 + 2.5 * nail) * (1 + 0.3 * grain)
 
 
@@ -102,17 +98,17 @@ def _knuckle(cones: Cones) -> np.ndarray:
     return np.asarray(cones.ends_mm[6, 0])  # the middle finger's first phalanx starts at its MCP
 
 
-def _on_phalanx(cones: Cones, center_mm: np.ndarray, view: View, tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[no-untyped-def]
+def _on_phalanx(cones: Cones, center_mm: np.ndarray, view: View) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of each point, on the phalanx it belongs to: place along the bone, the bone's length, palmar share of outward."""
-    which = (view.parts.long() - FIRST_PHALANX).clamp(0, PHALANX_COUNT - 1)
-    start = tensor(cones.ends_mm[:PHALANX_COUNT, 0] - center_mm)[which]
-    axis = tensor(np.diff(cones.ends_mm[:PHALANX_COUNT], axis=1)[:, 0])[which]
+    which = _phalanx(view)
+    start = _tensor(cones.ends_mm[:PHALANX_COUNT, 0] - center_mm)[which]
+    axis = _tensor(np.diff(cones.ends_mm[:PHALANX_COUNT], axis=1)[:, 0])[which]
     length = torch.linalg.vector_norm(axis, dim=-1)
     unit = axis / length[:, None]
     from_start = view.points - start
     axial = (from_start * unit).sum(-1)
     outward = torch.nn.functional.normalize(from_start - axial[:, None] * unit, dim=-1)
-    return axial, length, (outward * tensor(cones.pulps)[which]).sum(-1)
+    return axial, length, (outward * _tensor(cones.pulps)[which]).sum(-1)
 
 
 def _creases(
@@ -145,14 +141,25 @@ def _palm_lines(local: torch.Tensor, palm_mm: float) -> torch.Tensor:
     return dark.clamp(0, 1)
 
 
-def _nail(axial, length, outward, last, view, cones, tensor) -> torch.Tensor:  # type: ignore[no-untyped-def]
+def _nail(
+    axial: torch.Tensor, length: torch.Tensor, outward: torch.Tensor, last: torch.Tensor, view: View, cones: Cones
+) -> torch.Tensor:
     """Share of nail (M,) in [0, 1]: an oval on the back of the last phalanx, from its middle to the fingertip."""
-    which = (view.parts.long() - FIRST_PHALANX).clamp(0, PHALANX_COUNT - 1)
-    radius = tensor(cones.radii_mm[:PHALANX_COUNT, 1])[which]
+    which = _phalanx(view)
+    radius = _tensor(cones.radii_mm[:PHALANX_COUNT, 1])[which]
     around = torch.acos((-outward).clamp(-1, 1)) / 0.85  # 0 at the middle of the back, 1 at the nail's side edge
     along = (axial - (length + 0.15 * radius)) / (0.95 * radius)
     edge = (around.abs() ** 3 + along.abs() ** 3).clamp(min=1e-6) ** (1 / 3)
     return torch.where(last, ((1.0 - edge) / 0.12).clamp(0, 1), 0.0)
+
+
+def _phalanx(view: View) -> torch.Tensor:
+    """(M,) row of the phalanx that each point belongs to; any row where it belongs to none."""
+    return (view.parts.long() - FIRST_PHALANX).clamp(0, PHALANX_COUNT - 1)
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.ascontiguousarray(value), dtype=torch.float32)
 
 
 def _noise(texture: np.ndarray, points: torch.Tensor) -> torch.Tensor:

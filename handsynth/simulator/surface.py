@@ -24,7 +24,8 @@ _TIE_MM = 0.02
 _TILE = 2048  # points evaluated at a time: the intermediate arrays stay in the cache
 _TIP_INSET = 0.55
 """The tip joint lies this share of the tip radius beyond the last sphere's centre, under the skin of the fingertip."""
-_FOREARM_MM = 420.0
+_ARM_MM = 800.0
+"""The arm goes straight on past the elbow, so that it leaves the picture instead of ending in it."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,10 @@ def hand_cones(anatomy: Anatomy, angles: np.ndarray, joints_mm: np.ndarray, wris
     # The forearm runs back from the wrist against the way the hand is bent.
     back = -np.array([np.sin(deviation) * np.cos(flexion), np.cos(deviation) * np.cos(flexion), np.sin(-flexion)])
     side = np.array([np.cos(deviation), -np.sin(deviation), 0.0])
-    (wrist_width, wrist_thick), (arm_width, arm_thick) = anatomy.wrist_mm[0] - 2.8, anatomy.forearm_mm[0] - 2.8
+    (wrist_width, wrist_thick), (arm_width, arm_thick) = anatomy.wrist_mm[0] - 2.8, anatomy.arm_mm[0] - 2.8
     for sign in (-1.0, 1.0):
         start = sign * side * (wrist_width - wrist_thick) + 7.0 * back
-        end = sign * side * (arm_width - arm_thick) + _FOREARM_MM * back
+        end = sign * side * (arm_width - arm_thick) + _ARM_MM * back
         add(start, end, wrist_thick, arm_thick)
     parts = [*range(FIRST_PHALANX, FIRST_PHALANX + PHALANX_COUNT), *[PALM_PART] * palm, OTHER_BODY, OTHER_BODY]
     pulps = palmar_directions(angles[None])[0].reshape(PHALANX_COUNT, 3)
@@ -175,12 +176,12 @@ class Surface:
             found.append(self._parts[nearest])
         return torch.cat(found)
 
-    def normals(self, points: torch.Tensor, step_mm: float = 0.25) -> torch.Tensor:
-        """(R, 3) outward unit normals by central differences on the corners of a tetrahedron."""
-        corners = torch.tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], dtype=points.dtype)
-        around = (points[None] + step_mm * corners[:, None]).reshape(-1, 3)
-        gradient = (corners[:, None] * self.distance(around).reshape(4, -1, 1)).sum(0)
-        return torch.nn.functional.normalize(gradient, dim=-1)
+    def normals(self, points: torch.Tensor, step_mm: float = 0.2) -> torch.Tensor:
+        """(R, 3) outward unit normals by central differences."""
+        steps = step_mm * torch.eye(3, dtype=points.dtype)[:, None]
+        around = torch.cat([points + steps, points - steps]).reshape(-1, 3)
+        ahead, behind = self.distance(around).view(2, 3, -1)
+        return torch.nn.functional.normalize((ahead - behind).T, dim=-1)
 
     def _blend(self, cones: torch.Tensor) -> torch.Tensor:
         trunk = cones[PHALANX_COUNT:]

@@ -92,7 +92,7 @@ def ingest(
         SpaceError: the disk is full; what was finished stays for the next run.
     """
     format = get_format(name)
-    _check_arguments(size, margin, root_joint, codec, limit, shard_size)
+    _check_arguments(size, margin, root_joint, codec, limit, shard_size, workers)
     options = override(format.options_type(), settings)
     space = Workspace.of(workspace)
     folder, address = space.data(name, root), space.new_store(store or name)
@@ -244,13 +244,16 @@ def _check_source(table: pa.Table, format: Format, root: Path, accept: bool) -> 
         )
 
 
-def _check_arguments(size: int, margin: float, root_joint: str, codec: str, limit: int | None, shard_size: int) -> None:
+def _check_arguments(
+    size: int, margin: float, root_joint: str, codec: str, limit: int | None, shard_size: int, workers: int | None
+) -> None:
     wrong = [
         ("a size of 8 to 4096 px", size, "--size", not 8 <= size <= 4096),
         ("a margin of 0 to 4", margin, "--margin", not 0 <= margin <= 4),
         ("wrist or palm", root_joint, "--root", root_joint not in ("wrist", "palm")),
         ("raw or zstd", codec, "--codec", codec not in ("raw", "zstd")),
         ("a limit of at least 1", limit, "--limit", limit is not None and limit < 1),
+        ("at least 1 worker", workers, "--workers", workers is not None and workers < 1),
         ("a shard size of at least 1", shard_size, "shard_size", shard_size < 1),
     ]
     for expected, found, where, is_wrong in wrong:

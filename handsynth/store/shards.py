@@ -23,14 +23,11 @@ from handsynth.store.schema import ARRAYS, ZSTD_LEVEL, Codec, PixelArray, StoreP
 _NOWHERE = 2**64 - 1
 
 
-def write_metadata(address: str, plan: StorePlan) -> None:
-    """Put the ``zarr.json`` of the group and of each array."""
-    files.write(
-        files.join(address, "pixels", "zarr.json"),
-        pretty_json({"attributes": {}, "node_type": "group", "zarr_format": 3}),
-    )
-    for field in plan.pixels:
-        files.write(files.join(address, "pixels", field, "zarr.json"), pretty_json(_metadata(ARRAYS[field], plan)))
+def metadata(plan: StorePlan) -> dict[str, bytes]:
+    """The ``zarr.json`` of the group and of each array, by path inside the store."""
+    group = {"attributes": {}, "node_type": "group", "zarr_format": 3}
+    arrays = {f"pixels/{field}/zarr.json": pretty_json(_metadata(ARRAYS[field], plan)) for field in plan.pixels}
+    return {"pixels/zarr.json": pretty_json(group), **arrays}
 
 
 def _metadata(array: PixelArray, plan: StorePlan) -> dict[str, Any]:

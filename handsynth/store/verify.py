@@ -24,13 +24,10 @@ _SURFACE_MM = (-5.0, 35.0)
 class Report(Settings, frozen=True, kw_only=True):
     """What :func:`verify_store` found."""
 
+    ok: bool
+    """Whether nothing is at fault; warnings and what cannot be checked are no fault."""
     store_hash: str
     findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is at fault; warnings and what cannot be checked are no fault."""
-        return all(finding.status != "fault" for finding in self.findings)
 
 
 def verify_store(store: Store) -> Report:
@@ -41,7 +38,8 @@ def verify_store(store: Store) -> Report:
         palm_root = plan.settings.get("root_joint") == "palm"
         found += check_samples(store.table(), independent_2d=plan.independent_2d, palm_root=palm_root)
         found.append(_check_depth(store))
-    return Report(store_hash=store.hash, findings=tuple(found))
+    ok = all(finding.status != "fault" for finding in found)
+    return Report(ok=ok, store_hash=store.hash, findings=tuple(found))
 
 
 class _Faults:
@@ -71,6 +69,9 @@ def _check_files(store: Store) -> list[Finding]:
     counts = _Faults("counts", "rows, rejects and slots agree with the records", "parts disagree with their records")
     strays = _Faults("file names", "no stray files", "files belong to no shard", status="warning")
     plan, expected = store.info.plan, set()
+    sums.paths += [path for path, data in shards.metadata(plan).items() if _bytes(store, path) != data]
+    if not _is_consistent(store.info):
+        records.paths.append(schema.STORE_FILE)
     with progress.task("verify", plan.shards) as advance:
         for shard, summary in enumerate(store.info.shards):
             path = ledger.record_path(shard)
@@ -82,7 +83,7 @@ def _check_files(store: Store) -> list[Finding]:
                 record = parse(data, ledger.ShardRecord, path)
                 expected |= set(record.files)
                 contents = {name: _bytes(store, name) for name in record.files}
-                sums.paths += [name for name, body in contents.items() if _sum(body, record.files[name]) is False]
+                sums.paths += [name for name, body in contents.items() if not _is_sound(body, record.files[name])]
                 indexes.paths += [name for name, body in contents.items() if not _index_is_sound(plan, name, body)]
                 counts.paths += _disagreeing(plan, shard, record, contents)
             advance()
@@ -92,6 +93,13 @@ def _check_files(store: Store) -> list[Finding]:
     return [faults.finding() for faults in (records, sums, indexes, counts, strays)]
 
 
+def _is_consistent(info: schema.StoreInfo) -> bool:
+    """Whether ``store.json`` agrees with itself."""
+    plan, summaries = info.plan, info.shards
+    totals = [sum(s.filled for s in summaries), sum(s.rejected for s in summaries), len(summaries), plan.hash]
+    return totals == [info.filled, info.rejected, plan.shards, info.settings_hash]
+
+
 def _bytes(store: Store, path: str) -> bytes | None:
     try:
         return files.read(files.join(store.address, path))
@@ -99,7 +107,7 @@ def _bytes(store: Store, path: str) -> bytes | None:
         return None
 
 
-def _sum(body: bytes | None, expected: str) -> bool:
+def _is_sound(body: bytes | None, expected: str) -> bool:
     if body is None:
         return False
     kind = expected.partition(":")[0]

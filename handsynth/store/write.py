@@ -90,7 +90,8 @@ def begin(address: str, plan: StorePlan, *, overwrite: bool = False, resume: boo
         # Parts of shards of another plan may lie here without a record to tell; nothing of them counts.
         discard(address)
     files.sweep(address)
-    shards.write_metadata(address, plan)
+    for path, data in shards.metadata(plan).items():
+        files.write(files.join(address, path), data)
     return [shard for shard in range(plan.shards) if shard not in records]
 
 
@@ -161,7 +162,9 @@ def finish(address: str, plan: StorePlan) -> StoreInfo:
         rejected=sum(summary.rejected for summary in summaries),
         shards=summaries,
     )
-    files.write(schema.store_file(address), pretty_json(info))
+    where, data = schema.store_file(address), pretty_json(info)
+    if not files.exists(where) or files.read(where) != data:
+        files.write(where, data)
     return info
 
 

@@ -62,5 +62,5 @@ def test_no_way(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="found version 0"):
         migrate_store(address)
     age(address, 7)
-    with pytest.raises(StoreError, match="found version 7.*upgrade handsynth"):
+    with pytest.raises(StoreError, match=r"found version 7.*upgrade handsynth"):
         migrate_store(address)

@@ -163,7 +163,7 @@ def test_other_versions_say_what_to_do(tmp_path: Path, change: dict[str, int] | 
             open_store(address)
     else:
         where.write_text(json.dumps(json.loads(where.read_text()) | change | {"unheard_of": 1}))
-        with pytest.raises(StoreError, match=f"format version 1, found version {change['format_version']}.*{advice}"):
+        with pytest.raises(StoreError, match=rf"format version 1, found version {change['format_version']}.*{advice}"):
             open_store(address)
 
 
@@ -173,9 +173,9 @@ def test_missing_unfinished_and_locked_stores_do_not_open(tmp_path: Path) -> Non
         open_store(address)
     with writing(address, plan):
         write_shard(address, plan, 0, items(plan, 0))
-        with pytest.raises(StoreError, match="one being written.*wait"):
+        with pytest.raises(StoreError, match=r"one being written.*wait"):
             open_store(address)
-    with pytest.raises(StoreError, match="unfinished.*resume"):
+    with pytest.raises(StoreError, match=r"unfinished.*resume"):
         open_store(address)
 
 
@@ -198,7 +198,7 @@ def test_damaged_index_is_an_error(tmp_path: Path, damage: str) -> None:
 def test_damaged_rows_are_an_error(tmp_path: Path) -> None:
     address = make_store(str(tmp_path / "store"))
     Path(address, schema.samples_path(1)).write_bytes(b"PAR1 and no more")
-    with pytest.raises(StoreError, match="Parquet part.*handsynth verify"):
+    with pytest.raises(StoreError, match=r"Parquet part.*handsynth verify"):
         _ = open_store(address).slots
 
 

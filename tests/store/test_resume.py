@@ -1,4 +1,4 @@
-"""A store killed at any moment resumes to the same bytes; one writer; other settings refuse; a full disk leaves nothing."""
+"""A store killed at any moment resumes to the same bytes; it has one writer; a full disk leaves nothing half-made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from handsynth.errors import SpaceError, StoreError, UsageError
 from handsynth.runtime import files
 from handsynth.store.lock import is_locked, locked
 from handsynth.store.read import open_store
-from handsynth.store.schema import LOCK_FILE
+from handsynth.store.schema import LOCK_FILE, StorePlan
 from handsynth.store.write import begin, discard, finish, write_shard, writing
 from tests.store.stores import items, make_plan, make_store, same_folders
 
@@ -34,6 +34,15 @@ def small_disk(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def stopped_run(address: str, plan: StorePlan, *shards: int) -> None:
+    """Write some shards and stop, as Ctrl-C would."""
+    with contextlib.suppress(KeyboardInterrupt), writing(address, plan) as todo:
+        assert todo == list(range(plan.shards))
+        for shard in shards:
+            write_shard(address, plan, shard, items(plan, shard))
+        raise KeyboardInterrupt
+
+
 def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
@@ -41,10 +50,7 @@ def leftovers(folder: Path) -> list[Path]:
 def test_order_of_shards_and_stops_change_nothing(tmp_path: Path) -> None:
     whole, stopped, plan = str(tmp_path / "a"), str(tmp_path / "b"), make_plan()
     make_store(whole)
-    with pytest.raises(KeyboardInterrupt), writing(stopped, plan) as todo:
-        assert todo == [0, 1, 2]
-        write_shard(stopped, plan, 1, items(plan, 1))
-        raise KeyboardInterrupt
+    stopped_run(stopped, plan, 1)
     Path(stopped, "pixels/rgb/c/0/0/0").mkdir(parents=True)
     Path(stopped, "pixels/rgb/c/0/0/0/.0.abc.part").write_bytes(b"half")
     Path(stopped, "pixels/rgb/c/0/0/0/0").write_bytes(b"another half")
@@ -87,15 +93,13 @@ def test_killed_writer_frees_the_lock_and_resumes(tmp_path: Path) -> None:
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     address, plan, other = str(tmp_path / "store"), make_plan(), make_plan(codec="zstd", pixels=("rgb",))
-    with pytest.raises(KeyboardInterrupt), writing(address, plan):
-        write_shard(address, plan, 0, items(plan, 0))
-        raise KeyboardInterrupt
-    with pytest.raises(StoreError, match="made with the settings.*--overwrite"), writing(address, other):
+    stopped_run(address, plan, 0)
+    with pytest.raises(StoreError, match=r"made with the settings.*--overwrite"), writing(address, other):
         pass
-    with pytest.raises(StoreError, match="1 missing|2 missing"):
+    with pytest.raises(StoreError, match=r"1 missing|2 missing"):
         finish(address, plan)
     make_store(address)
-    with pytest.raises(StoreError, match="finished one made with others.*--overwrite"), writing(address, other):
+    with pytest.raises(StoreError, match=r"finished one made with others.*--overwrite"), writing(address, other):
         pass
     with pytest.raises(StoreError, match="an empty place"), writing(address, plan, resume=False):
         pass
@@ -111,9 +115,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 def test_parts_without_a_record_do_not_count(tmp_path: Path) -> None:
     """A run killed before its first record leaves shards of a plan that nobody remembers."""
     address, plan = str(tmp_path / "store"), make_plan()
-    with contextlib.suppress(KeyboardInterrupt), writing(address, plan):
-        write_shard(address, plan, 0, items(plan, 0))
-        raise KeyboardInterrupt
+    stopped_run(address, plan, 0)
     shutil.rmtree(tmp_path / "store/ledger")
     make_store(address, make_plan(pixels=("rgb",)))
     assert not (tmp_path / "store/pixels/depth").exists()
@@ -123,9 +125,9 @@ def test_strangers_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / "samples").mkdir()
     for overwrite in (False, True):
-        with pytest.raises(StoreError, match="thesis.tex"), writing(str(tmp_path), make_plan(), overwrite=overwrite):
+        with pytest.raises(StoreError, match=r"thesis.tex"), writing(str(tmp_path), make_plan(), overwrite=overwrite):
             pass
-    with pytest.raises(StoreError, match="thesis.tex"):
+    with pytest.raises(StoreError, match=r"thesis.tex"):
         discard(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples", "thesis.tex"]
     with pytest.raises(UsageError, match="slots of at least 1"):
@@ -137,10 +139,9 @@ def test_full_disk_leaves_nothing_and_resumes(tmp_path: Path) -> None:
     with small_disk(2000), pytest.raises(SpaceError, match="room to write"), writing(address, plan) as todo:
         write_shard(address, plan, todo[0], items(plan, todo[0]))
     assert not Path(address).exists()
-    with pytest.raises(SpaceError), writing(address, plan) as todo:
-        write_shard(address, plan, 0, items(plan, 0))
-        with small_disk(2000):
-            write_shard(address, plan, 1, items(plan, 1))
+    stopped_run(address, plan, 0)
+    with small_disk(2000), pytest.raises(SpaceError), writing(address, plan):
+        write_shard(address, plan, 1, items(plan, 1))
     assert leftovers(tmp_path) == []
     assert [path.name for path in Path(address, "ledger").iterdir()] == ["00000.json"]
     make_store(address)
@@ -172,9 +173,7 @@ def test_remote_lock(tmp_path: Path) -> None:
 
 def test_remote_store_resumes_and_is_overwritten(tmp_path: Path) -> None:
     address, plan = f"memory://{tmp_path.name}/store", make_plan()
-    with pytest.raises(KeyboardInterrupt), writing(address, plan):
-        write_shard(address, plan, 0, items(plan, 0))
-        raise KeyboardInterrupt
+    stopped_run(address, plan, 0)
     with writing(address, plan) as todo:
         assert todo == [1, 2]
     make_store(address)

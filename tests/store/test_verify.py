@@ -41,7 +41,7 @@ def test_an_honest_store_passes(tmp_path: Path) -> None:
 def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("verify") / "store"
     store = open_store(make_store(str(folder), make_plan(slots=5)))
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json" and path.name != "c")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "store.json")
     victim = data.draw(st.sampled_from(paths))
     content = bytearray(victim.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -50,7 +50,15 @@ def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, dat
     report = verify_store(store)
     name = victim.relative_to(folder).as_posix()
     assert not report.ok
-    assert any(name in finding.worst for finding in report.findings if finding.check == "file checksums")
+    assert any(name in finding.worst for finding in report.findings[:2])
+
+
+def test_a_store_json_that_contradicts_itself_is_found(tmp_path: Path) -> None:
+    address = make_store(str(tmp_path / "store"))
+    where = tmp_path / "store/store.json"
+    where.write_text(where.read_text().replace('"filled": 8', '"filled": 7'))
+    findings = verify_store(open_store(address)).findings
+    assert [f.worst for f in findings if f.status == "fault"] == [("store.json",)]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_stray_parts_are_told(tmp_path: Path) -> None:
     (tmp_path / "store/samples/00009.parquet").write_bytes((tmp_path / "store/samples/00000.parquet").read_bytes())
     report = verify_store(store)
     assert report.ok
-    assert [f.worst for f in report.findings if f.status == "warning"] == [("samples/00009.parquet",)]
+    assert [f.worst for f in report.findings if f.check == "file names"] == [("samples/00009.parquet",)]
 
 
 def test_honest_samples_pass() -> None:

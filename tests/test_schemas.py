@@ -1,0 +1,45 @@
+"""``schemas/`` holds the JSON Schemas of everything on disk, equal to the types; ``make schemas`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from handsynth.formats.manifest import Manifest
+from handsynth.runtime.ledger import ShardRecord
+from handsynth.runtime.settings import json_schema
+from handsynth.stages.index import IndexInfo
+from handsynth.store.schema import StoreInfo
+from handsynth.training.checkpoints import CheckpointInfo
+from handsynth.training.run import Evaluation, RunInfo
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+TYPES = {
+    "checkpoint": CheckpointInfo,
+    "evaluation": Evaluation,
+    "index": IndexInfo,
+    "ledger": ShardRecord,
+    "manifest": Manifest,
+    "run": RunInfo,
+    "store": StoreInfo,
+}
+
+
+def spelled(kind: type) -> str:
+    return json.dumps(json_schema(kind), indent=2, sort_keys=True) + "\n"
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_schema_on_disk_is_the_type_s(name: str) -> None:
+    assert (FOLDER / f"{name}.schema.json").read_text() == spelled(TYPES[name]), "run make schemas"
+
+
+def test_no_schema_is_left_over() -> None:
+    assert {path.name for path in FOLDER.glob("*.json")} == {f"{name}.schema.json" for name in TYPES}
+
+
+if __name__ == "__main__":
+    for name, kind in TYPES.items():
+        (FOLDER / f"{name}.schema.json").write_text(spelled(kind))

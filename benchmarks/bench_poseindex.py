@@ -11,25 +11,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from gauge import header, interleave, report
 from scipy.spatial import cKDTree
 
-sys.path.insert(0, str(Path(__file__).parent))
-from gauge import header, interleave, report  # noqa: E402  (benchmarks are scripts, not a package)
-
-from handsynth.hand.camera import Camera  # noqa: E402
-from handsynth.hand.joints import TIPS  # noqa: E402
-from handsynth.poseindex.curriculum import curriculum_order  # noqa: E402
-from handsynth.poseindex.distance import unit  # noqa: E402
-from handsynth.poseindex.identity import identity  # noqa: E402
-from handsynth.poseindex.neighbours import NeighbourIndex  # noqa: E402
-from handsynth.runtime.seeds import rng  # noqa: E402
-from handsynth.simulator.kinematics import random_poses  # noqa: E402
+from handsynth.hand.camera import Camera
+from handsynth.hand.joints import TIPS
+from handsynth.poseindex.curriculum import curriculum_order
+from handsynth.poseindex.distance import unit
+from handsynth.poseindex.identity import identity
+from handsynth.poseindex.neighbours import NeighbourIndex
+from handsynth.runtime.seeds import rng
+from handsynth.simulator.kinematics import random_poses
 
 CAMERA = Camera(600.0, 600.0, 320.0, 240.0, 640, 480)
 WORKERS = os.cpu_count() or 1
@@ -131,7 +128,7 @@ def ordering(count: int = 1_000_000) -> None:
     report(title, timing, "handsynth curriculum_order", count, {"numpy argsort, stable": 8})
 
 
-def _faiss():  # noqa: ANN202
+def _faiss() -> Any:
     try:
         import faiss
     except ImportError:

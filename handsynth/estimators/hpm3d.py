@@ -52,10 +52,15 @@ class Hpm3dSettings(Settings, frozen=True, kw_only=True):
     """Width of the target maps."""
     supervise: Literal["image", "maps"] = "image"
     """Compare maps after upsampling to the image, or at their own stride."""
+    maps_loss: Literal["squared", "cross_entropy"] = "squared"
+    """Mean squared error, as in the papers, or the cross-entropy between a map's softmax and the normalised target.
+
+    The second learns from scratch in hundreds of steps: squares are nearly zero for an empty map.
+    """
     subpixel: bool = True
     """Refine the maximum of a map below a pixel; the published code takes the pixel."""
     maps_weight: float = 1000.0
-    """On the sum over stages of the mean squared error of maps."""
+    """On the sum over stages of the map loss."""
     depth_weight: float = 1.0
     """On the smooth L1 distance (knee 1) of depths."""
     jitter: JitterSettings | None = JitterSettings()
@@ -86,8 +91,10 @@ _SMALL = Hpm3dSettings(
         batch_norm=True,
     ),
     head_hidden=256,
-    sigma=6.0,
+    sigma=12.0,
     supervise="maps",
+    maps_loss="cross_entropy",
+    maps_weight=1.0,
     learning_rate=1e-3,
     betas=(0.9, 0.999),
     schedule="cosine",
@@ -108,8 +115,10 @@ _TINY = Hpm3dSettings(
         batch_norm=True,
     ),
     head_hidden=128,
-    sigma=12.0,
+    sigma=24.0,
     supervise="maps",
+    maps_loss="cross_entropy",
+    maps_weight=1.0,
     learning_rate=2e-3,
     betas=(0.9, 0.999),
     schedule="cosine",
@@ -226,6 +235,8 @@ class Hpm3d:
 
     def _keypoints(self, maps: Tensor) -> Tensor:
         settings = self.settings
+        if settings.maps_loss == "cross_entropy":
+            maps = (maps - maps.amax((2, 3), keepdim=True)).exp()
         if settings.supervise == "maps":
             return (peaks(maps, settings.subpixel) + 0.5) * settings.layout.stride - 0.5
         if settings.subpixel:
@@ -261,11 +272,18 @@ class Hpm3d:
         return network.scale_mm
 
     def _maps_loss(self, maps: list[Tensor], wanted: Tensor, known: Tensor) -> Tensor:
-        """Sum over stages of the mean squared error over the pixels of known joints."""
+        """Sum over stages of the mean over known joints; a joint whose target is empty has no cross-entropy."""
         if self.settings.supervise == "image":
             maps = [upsample(stage, self.settings.size) for stage in maps]
-        errors = torch.stack([F.mse_loss(stage, wanted, reduction="none").mean((2, 3)) for stage in maps]).sum(0)
-        return _mean_of(errors, known)
+        said, target = torch.stack(maps).flatten(3), wanted.flatten(2)
+        if self.settings.maps_loss == "squared":
+            return _mean_of((said - target).square().mean(-1).sum(0), known)
+        mass = target.sum(-1)
+        share = target / mass.clamp_min(1e-6)[..., None]
+        # The target's own entropy is taken off, so that 0 is perfect.
+        entropy_of_target = torch.special.entr(share).sum(-1)
+        cross = -(share * said.log_softmax(-1)).sum(-1) - entropy_of_target
+        return _mean_of(cross.sum(0), known & (mass > 0))
 
     def _depth_loss(self, depth: Tensor, batch: HandBatch) -> Tensor:
         z = batch.joints_mm[..., 2]

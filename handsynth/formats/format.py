@@ -72,7 +72,10 @@ class Format(Protocol):
         ...
 
     def write(self, root: Path, samples: Iterable[HandSample], options: Any) -> None:
-        """Lay samples out as the publishers do; consumes the samples one by one.
+        """Lay samples out as the publishers do; consumes the samples one by one and writes annotations last.
+
+        What does not fit is made to fit, each way named in the format's own docstring: other cameras are resampled
+        into the layout's, the other hand is mirrored where a layout knows one side only, frames are numbered anew.
 
         Raises:
             DataError: a sample lacks what the layout must have.

@@ -95,7 +95,10 @@ class Msra15:
     def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
         sample = from_row(row)
         assert sample.camera is not None
-        return replace(sample, depth_mm=read_bin(inside(root, row["depth_file"]), sample.camera))
+        path = inside(root, row["depth_file"])
+        depth = read_bin(path, sample.camera)
+        _require_hand(depth, path)
+        return replace(sample, depth_mm=depth)
 
     def write(self, root: Path, samples: Iterable[HandSample], options: Msra15Options) -> None:
         manifest = load_manifest(self.name)
@@ -114,6 +117,7 @@ class Msra15:
             depth = sample.depth_mm
             if sample.mask is not None:
                 depth = np.where((sample.mask >= HAND) & (sample.mask <= _LAST_HAND_CODE), depth, np.float32(np.nan))
+            _require_hand(depth, f"sample {sample.key}")
             place = root / subject / gesture / f"{len(frames):06d}_depth"
             write_bin(place.with_name(f"{place.name}.bin"), depth)
             write_jpeg(place.with_name(f"{place.name}.jpg"), depth_image(depth))
@@ -223,6 +227,12 @@ def write_bin(path: Path, depth_mm: np.ndarray) -> None:
     box = np.nan_to_num(depth_mm[top:bottom, left:right]).astype("<f4")
     height, width = depth_mm.shape
     files.write(path, _HEADER.pack(width, height, left, top, right, bottom), box.tobytes())
+
+
+def _require_hand(depth_mm: np.ndarray, where: object) -> None:
+    """Some of the publishers' files hold no measurement at all."""
+    if not np.isfinite(depth_mm).any():
+        raise DataError(sentence("depth of a hand", "no measurement", where))
 
 
 def _test_subject(options: Msra15Options) -> str:

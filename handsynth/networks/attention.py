@@ -88,9 +88,7 @@ class AttentionGenerator(nn.Module):
         )
         self.decoder = decoder(width, image_channels, norm)
 
-    def forward(
-        self, image: Float[Tensor, "B C S S"], *poses: Float[Tensor, "B _ S S"]
-    ) -> Float[Tensor, "B C S S"]:
+    def forward(self, image: Float[Tensor, "B C S S"], *poses: Float[Tensor, "B _ S S"]) -> Float[Tensor, "B C S S"]:
         """The image in the target pose, in [-1, 1]; S must be a multiple of 4."""
         code = self.image_encoder(image)
         streams = [encode(pose) for encode, pose in zip(self.pose_encoders, poses, strict=True)]

@@ -19,7 +19,7 @@ TIE = 1e-13
 """Chords that differ by less are equal: some hundred times the rounding of unit features."""
 
 _TREE_DIMENSIONS = 16  # beyond, a k-d tree visits nearly every leaf
-_LEAF, _ORDER_LEAF = 32, 64
+_LEAF, _ORDER_LEAF = 48, 64
 _TARGETS, _CANDIDATES = 256, 4096  # a block of products: 8 MiB
 _SETTLED = 1 << 16  # tied targets looked at together
 

@@ -61,6 +61,8 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
         if self.subjects < 1 or self.size < 16 or not 0.02 <= self.scale <= 4:
             found = f"subjects {self.subjects}, size {self.size}, scale {self.scale}"
             raise UsageError(sentence("subjects >= 1, size >= 16, scale 0.02 to 4", found, "the simulator's settings"))
+        if self.camera == "msra15" and self.subjects > 9:
+            raise UsageError(sentence("at most 9 subjects", str(self.subjects), "settings of camera msra15"))
         if not self.backgrounds:
             raise UsageError(sentence("at least one kind of background", "none", "the simulator's settings"))
 

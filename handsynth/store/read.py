@@ -102,21 +102,11 @@ class Store:
         Raises:
             StoreError: a part is missing or damaged.
         """
-        parts = []
-        for shard in range(self.info.plan.shards):
-            where = files.join(self.address, schema.samples_path(shard))
-            try:
-                parts.append(pq.read_table(pa.BufferReader(files.read(where)), columns=columns))
-            except (MissingError, pa.ArrowException) as error:
-                raise StoreError(
-                    sentence("a whole Parquet part", str(error), where, "run handsynth verify, then make it again")
-                ) from None
-        return pa.concat_tables(parts).combine_chunks()
+        return self._parts([schema.samples_path(shard) for shard in range(self.info.plan.shards)], columns)
 
     def rejects(self) -> pa.Table:
-        """Slot, key and reason of what could not be taken."""
-        parts = [files.join(self.address, schema.rejects_path(shard)) for shard in range(self.info.plan.shards)]
-        return pa.concat_tables([pq.read_table(pa.BufferReader(files.read(part))) for part in parts]).combine_chunks()
+        """Slot, key and reason of what could not be taken. Raises as :meth:`table`."""
+        return self._parts([schema.rejects_path(shard) for shard in range(self.info.plan.shards)], None)
 
     def column(self, name: str, slots: Slots | None = None) -> np.ndarray:
         """One column as an array, of all filled slots or of these, in their order.
@@ -193,6 +183,19 @@ class Store:
     @cached_property
     def _column_names(self) -> set[str]:
         return {*rows.row_schema().names, *(name for name, _ in schema.extra_columns(self.info.plan))}
+
+    def _parts(self, paths: Sequence[str], columns: Sequence[str] | None) -> pa.Table:
+        where = self.address
+        try:
+            parts = []
+            for path in paths:
+                where = files.join(self.address, path)
+                parts.append(pq.read_table(pa.BufferReader(files.read(where)), columns=columns))
+            return pa.concat_tables(parts).combine_chunks()
+        except (OSError, pa.ArrowException) as error:  # pyarrow raises either for damaged bytes
+            raise StoreError(
+                sentence("a whole Parquet part", str(error), where, "run handsynth verify, then make it again")
+            ) from None
 
     def _gather(self, field: str, slots: Slots, out: np.ndarray | None) -> np.ndarray:
         if field not in self._pixels:

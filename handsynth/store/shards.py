@@ -96,13 +96,15 @@ def put(address: str, images: Sequence[bytes | memoryview], shard_size: int) -> 
         SpaceError: it could not be written; no temporary file is left.
     """
     chunks = [*images, index(images, shard_size)]
-    if files.is_local(address):
-        with files.replacing(files.local(address)) as temporary, temporary.open("wb", buffering=0) as file:
-            for chunk in chunks:
-                _write_all(file, chunk)
-    else:
+    if not files.is_local(address):
         files.write(address, *chunks)
-    return checksum(chunks)
+        return checksum(chunks)
+    crc = 0
+    with files.replacing(files.local(address)) as temporary, temporary.open("wb", buffering=0) as file:
+        for chunk in chunks:
+            crc = _extended(crc, chunk)  # just before it is written, while it is in the cache
+            _write_all(file, chunk)
+    return _spelled(crc)
 
 
 def _write_all(file: Any, chunk: bytes | memoryview) -> None:
@@ -115,7 +117,15 @@ def checksum(chunks: Iterable[bytes | memoryview]) -> str:
     """crc32c of bytes that come in pieces."""
     crc = 0
     for chunk in chunks:
-        crc = google_crc32c.extend(crc, np.frombuffer(chunk, dtype=np.uint8))
+        crc = _extended(crc, chunk)
+    return _spelled(crc)
+
+
+def _extended(crc: int, chunk: bytes | memoryview) -> int:
+    return int(google_crc32c.extend(crc, np.frombuffer(chunk, dtype=np.uint8)))
+
+
+def _spelled(crc: int) -> str:
     return f"crc32c:{crc:08x}"
 
 

@@ -140,7 +140,7 @@ def _disagreeing(
     for path, count in ((schema.samples_path(shard), record.filled), (schema.rejects_path(shard), record.rejected)):
         try:
             part = pq.read_table(pa.BufferReader(contents.get(path) or b""), columns=["slot"])["slot"].to_pylist()
-        except pa.ArrowException:
+        except (OSError, pa.ArrowException):  # pyarrow raises either for damaged bytes
             part = []
         if len(part) != count:
             wrong.append(path)

@@ -17,9 +17,7 @@ from handsynth.training.system import HandBatch
 from tests.fixed_weights import parameters
 from tests.generators.drawn_hands import drawn_pairs
 
-NARROW = CpmLayout(
-    trunk=((1, 4, True), (1, 4, True)), features=4, head_width=4, stages=2, stage_width=4, stage_convs=1
-)
+NARROW = CpmLayout(trunk=((1, 4, True), (1, 4, True)), features=4, head_width=4, stages=2, stage_width=4, stage_convs=1)
 
 
 def settings_of(preset: str) -> Hpm3dSettings:
@@ -62,9 +60,7 @@ def test_tiny_overfits_eight_hands() -> None:
         system.step(batch, optimizers, torch.Tensor.backward)
     said = system.predict(batch)
     truth = batch.joints_mm.double().numpy()
-    lifted = lift(
-        said.keypoints_px.numpy(), said.relative_depth.numpy(), batch.camera.numpy(), truth, Protocol()
-    )
+    lifted = lift(said.keypoints_px.numpy(), said.relative_depth.numpy(), batch.camera.numpy(), truth, Protocol())
     found = scores(lifted, truth, batch.joint_labelled.numpy(), Protocol())
     assert found["epe_mean_mm"] < 8
 

@@ -90,7 +90,7 @@ def test_joint_files_that_disagree(tmp_path: Path, text: bytes, says: str) -> No
 
 def test_fewer_depth_files_than_rows(tmp_path: Path) -> None:
     lay_out(tmp_path, lines(3, 3), 2)
-    with pytest.raises(DataError, match="3 depth files, as joint.txt labels, found 2"):
+    with pytest.raises(DataError, match=r"3 depth files, as joint\.txt labels, found 2"):
         open_catalogue(Msra15(), tmp_path, OPTIONS)
 
 
@@ -120,12 +120,19 @@ def test_boxes_round_trip(
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=6, max_size=6), st.binary(max_size=64))
-def test_hostile_headers_are_refused(tmp_path_factory: pytest.TempPathFactory, header: list[int], rest: bytes) -> None:
+def test_hostile_headers_are_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, header: list[int], rest: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "hostile.bin"
     for numbers in (header, [320, 240, *header[2:]]):
         path.write_bytes(struct.pack("<6I", *numbers) + rest)
-        with pytest.raises(DataError, match="hostile.bin"):
-            read_bin(path, CAMERA)
+        width, height, left, top, right, bottom = numbers
+        try:
+            depth = read_bin(path, CAMERA)
+        except DataError:
+            continue
+        assert depth.shape == (height, width) == (240, 320)
+        assert (right - left) * (bottom - top) * 4 == len(rest)
 
 
 @pytest.mark.parametrize(
@@ -185,3 +192,15 @@ def test_depth_is_cut_to_the_hand(tmp_path: Path) -> None:
     assert cut is not None
     assert whole is not None
     assert 0 < np.isfinite(cut).sum() < np.isfinite(whole).sum()
+
+
+def test_an_empty_frame_is_refused(tmp_path: Path) -> None:
+    """Some files of the real dataset hold no measurement at all."""
+    lay_out(tmp_path, lines(1, 1), 1)
+    [row] = Msra15().catalogue(tmp_path, OPTIONS).to_pylist()
+    with pytest.raises(DataError, match="expected depth of a hand, found no measurement"):
+        Msra15().load(tmp_path, row)
+    sample = simulated("msra15")[0]
+    assert sample.depth_mm is not None
+    with pytest.raises(DataError, match="expected depth of a hand"):
+        Msra15().write(tmp_path, [replace(sample, depth_mm=np.full_like(sample.depth_mm, np.nan))], OPTIONS)

@@ -28,7 +28,7 @@ OPTIONS = NoOptions()
 
 def entry(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    xyz = rng.normal(0, 0.05, (42, 3)) + [0, 0, 0.5]
+    xyz = rng.normal(0, 0.05, (42, 3)) + np.array([0, 0, 0.5])
     k = np.array([[300.0, 0, 160], [0, 300, 160], [0, 0, 1]])
     uv = (xyz @ k.T)[:, :2] / xyz[:, 2:]
     return {"xyz": xyz, "K": k, "uv_vis": np.concatenate([uv, rng.integers(0, 2, (42, 1))], axis=1)}
@@ -180,7 +180,7 @@ def test_annotations_of_another_shape(tmp_path: Path, annotations: Any, says: st
 def test_images_that_lack(tmp_path: Path) -> None:
     lay_out(tmp_path, {0: entry(), 1: entry()})
     (tmp_path / "training/color/00001.png").unlink()
-    with pytest.raises(DataError, match="the 2 images that anno_training.pickle labels, found 1"):
+    with pytest.raises(DataError, match=r"the 2 images that anno_training\.pickle labels, found 1"):
         Rhd().catalogue(tmp_path, OPTIONS)
 
 

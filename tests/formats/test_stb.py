@@ -34,7 +34,7 @@ def lay_out(root: Path, points: np.ndarray, sequence: str = "B1Counting", folder
 
 def points(frames: int = 1) -> np.ndarray:
     rng = np.random.default_rng(0)
-    labels = rng.normal(0, 30, (frames, 21, 3)) + [0, 0, 500]
+    labels = rng.normal(0, 30, (frames, 21, 3)) + np.array([0, 0, 500])
     labels[:, 0] = [10, 20, 500]  # the palm, as in the published fixtures
     labels[:, 1] = [10, 20, 500]  # little MCP
     return labels
@@ -175,7 +175,7 @@ def test_more_images_than_labels(tmp_path: Path) -> None:
 def test_images_without_labels(tmp_path: Path) -> None:
     lay_out(tmp_path, points())
     (tmp_path / "labels/B1Counting_SK.mat").unlink()
-    with pytest.raises(MissingError, match="B1Counting_SK.mat"):
+    with pytest.raises(MissingError, match=r"B1Counting_SK\.mat"):
         Stb().catalogue(tmp_path, StbOptions())
     assert len(Stb().catalogue(tmp_path, StbOptions(part="BB"))) == 2
 
@@ -186,5 +186,5 @@ def test_a_kind_of_image_may_lack_altogether_but_not_in_part(tmp_path: Path) -> 
         (tmp_path / f"images/{sequence}/BB_right_0.png").unlink()
     assert len(Stb().catalogue(tmp_path, StbOptions(part="BB"))) == 2
     (tmp_path / "images/B2Counting/BB_left_0.png").unlink()
-    with pytest.raises(DataError, match="BB_left_0.png"):
+    with pytest.raises(DataError, match=r"BB_left_0\.png"):
         Stb().catalogue(tmp_path, StbOptions(part="BB"))

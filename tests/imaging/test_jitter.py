@@ -35,9 +35,7 @@ def moved(bounds: JitterSettings, seed: int = 0, count: int = 3) -> Moved:
     return jitter(*batch(count), torch.Generator().manual_seed(seed), bounds)
 
 
-@given(
-    seed=st.integers(0, 1000), degrees=st.floats(0, 180), zoom=st.floats(0, 0.5), shift=st.floats(0, 0.3)
-)
+@given(seed=st.integers(0, 1000), degrees=st.floats(0, 180), zoom=st.floats(0, 0.5), shift=st.floats(0, 0.3))
 @settings(max_examples=30, deadline=None)
 def test_moved_joints_project_onto_moved_keypoints(seed: int, degrees: float, zoom: float, shift: float) -> None:
     after = moved(JitterSettings(degrees=degrees, zoom=zoom, shift=shift), seed)
@@ -113,11 +111,14 @@ def test_pixels_follow_the_keypoints() -> None:
     grid = torch.arange(SIDE)
     place = torch.tensor([[20.0, 27.0], [24.0, 18.0], [30.0, 22.0], [17.0, 25.0]])
     dots = torch.exp(
-        -((grid[None, None, :] - place[:, 0, None, None]) ** 2 + (grid[None, :, None] - place[:, 1, None, None]) ** 2) / 8
+        -((grid[None, None, :] - place[:, 0, None, None]) ** 2 + (grid[None, :, None] - place[:, 1, None, None]) ** 2)
+        / 8
     )
     keypoints[:, 0] = place
     bounds = JitterSettings(degrees=60, zoom=0.2, shift=0.1, brightness=0, contrast=0, color=0)
-    after = jitter(dots[:, None].repeat(1, 3, 1, 1), keypoints, joints, camera, torch.Generator().manual_seed(3), bounds)
+    after = jitter(
+        dots[:, None].repeat(1, 3, 1, 1), keypoints, joints, camera, torch.Generator().manual_seed(3), bounds
+    )
     weight = after.rgb[:, 0] / after.rgb[:, 0].sum((1, 2), keepdim=True)
     found = torch.stack([(weight.sum(1) * grid).sum(1), (weight.sum(2) * grid).sum(1)], dim=-1)
     assert (found - after.keypoints_px[:, 0]).abs().max() < 0.1
@@ -129,7 +130,10 @@ def test_unknown_labels_stay_unknown_and_alone() -> None:
     keypoints[1, 4], joints[2, 7] = torch.nan, torch.nan
     after = jitter(rgb, keypoints, joints, camera, torch.Generator().manual_seed(0), JitterSettings())
     whole = moved(JitterSettings())
-    for got, wanted, hole in ((after.keypoints_px, whole.keypoints_px, (1, 4)), (after.joints_mm, whole.joints_mm, (2, 7))):
+    for got, wanted, hole in (
+        (after.keypoints_px, whole.keypoints_px, (1, 4)),
+        (after.joints_mm, whole.joints_mm, (2, 7)),
+    ):
         assert got[hole].isnan().all()
         assert got.isnan().sum() == got.shape[-1]
         assert torch.equal(got[got.isfinite()], wanted[got.isfinite()])

@@ -194,6 +194,8 @@ def test_wrong_settings_and_ranges_are_refused() -> None:
         SimulatorSettings(camera="stb_sk", side="right")
     with pytest.raises(UsageError, match="subjects"):
         SimulatorSettings(subjects=0)
+    with pytest.raises(UsageError, match="at most 9"):
+        SimulatorSettings(camera="msra15", subjects=10)
     with pytest.raises(UsageError, match="background"):
         SimulatorSettings(backgrounds=())
     with pytest.raises(UsageError, match="range"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,4 +33,4 @@ def test_mmhand_learns_nothing_in_the_last_hundredth() -> None:
 def test_factors_never_rise_and_stay_in_the_unit_interval(constant: int, decay: int, offset: int, steps: int) -> None:
     schedule = LinearDecay(constant=constant, decay=decay, offset=offset)
     factors = [schedule.factor(step, steps) for step in range(steps)]
-    assert all(0 <= later <= earlier <= 1 for earlier, later in zip(factors, factors[1:], strict=False))
+    assert all(0 <= later <= earlier <= 1 for earlier, later in itertools.pairwise(factors))

@@ -67,7 +67,10 @@ def command(stage: str, panel: str) -> Callable[[Callable[..., Any]], Callable[.
 
             as_json = arguments.pop("json")
             with _explained(), show(Terminal()):
-                _print(_load(stage)(**arguments), as_json)
+                result = _load(stage)(**arguments)
+                _print(result, as_json)
+            if getattr(result, "ok", True) is False:  # a report that found faults
+                raise typer.Exit(1)
 
         keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
         json_option = Annotated[bool, Option("--json", help="Print the result as JSON.")]

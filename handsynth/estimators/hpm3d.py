@@ -100,7 +100,7 @@ _SMALL = Hpm3dSettings(
     schedule="cosine",
     batch=32,
     steps=6000,
-    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1),
+    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1, brightness=0.4, contrast=0.4, color=0.25),
 )
 
 _TINY = Hpm3dSettings(
@@ -124,7 +124,7 @@ _TINY = Hpm3dSettings(
     schedule="cosine",
     batch=16,
     steps=400,
-    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1),
+    jitter=JitterSettings(degrees=60.0, zoom=0.2, shift=0.1, brightness=0.4, contrast=0.4, color=0.25),
 )
 
 
@@ -152,9 +152,9 @@ class Hpm3d:
         if settings.depth == "absolute":
             # (sum, count) of the training hands' scale bones, saved with the weights; starts from one adult hand.
             depth.register_buffer("scale_mm", torch.tensor([50.0, 1.0]))
-        self._networks: dict[str, nn.Module] = {"pose": depth} if shared else {"pose": PoseMachine(3, _J, layout)}
-        self._depth_network = "pose" if shared else "depth"
-        self._networks[self._depth_network] = depth
+        self._networks: dict[str, nn.Module] = {"pose": depth}
+        if not shared:
+            self._networks = {"pose": PoseMachine(3, _J, layout), "depth": depth}
         generator = torch.Generator().manual_seed(entropy(seed, self.name, "weights"))
         for network in self._networks.values():
             initialise_he(network, generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -188,7 +188,7 @@ class Hpm3d:
         self._step = int(state["step"])
 
     def step(self, batch: HandBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
-        """Sum over stages of map errors, and smooth L1 of depths; labelled joints alone count."""
+        """Map losses summed over stages, and smooth L1 of depths; labelled joints alone count."""
         settings = self.settings
         batch = self._jittered(batch)
         known = batch.joint_labelled & batch.keypoints_px.isfinite().all(-1)
@@ -221,22 +221,25 @@ class Hpm3d:
                 network.train(mode)
 
     def _predict(self, images: Tensor) -> Prediction:
-        settings = self.settings
-        if settings.form == "shared":
-            maps, depth = self.networks()["pose"](images)
+        if self.settings.form == "shared":
+            stages, depth = self.networks()["pose"](images)
+            maps = self._readable(stages[-1])
         else:
-            maps = self.networks()["pose"](images)
-            _, depth = self.networks()["depth"](upsample(maps[-1], settings.size))
-        keypoints, depth = self._keypoints(maps[-1].float()), depth.float()
-        if settings.depth == "absolute":
+            maps = self._readable(self.networks()["pose"](images)[-1])
+            _, depth = self.networks()["depth"](upsample(maps, self.settings.size))
+        depth = depth.float()
+        if self.settings.depth == "absolute":
             total, count = self._scale_mm()
             depth = (depth - depth[:, _ROOT, None]) * _DEPTH_UNIT_MM * count / total
-        return Prediction(keypoints, depth)
+        return Prediction(self._keypoints(maps), depth)
+
+    def _readable(self, maps: Tensor) -> Tensor:
+        """Maps like their targets, with peaks of about 1; under cross-entropy a network says their logarithms."""
+        maps = maps.float()
+        return maps if self.settings.maps_loss == "squared" else (maps - maps.amax((2, 3), keepdim=True)).exp()
 
     def _keypoints(self, maps: Tensor) -> Tensor:
         settings = self.settings
-        if settings.maps_loss == "cross_entropy":
-            maps = (maps - maps.amax((2, 3), keepdim=True)).exp()
         if settings.supervise == "maps":
             return (peaks(maps, settings.subpixel) + 0.5) * settings.layout.stride - 0.5
         if settings.subpixel:
@@ -268,7 +271,7 @@ class Hpm3d:
         return heatmaps(keypoints, size, self.settings.sigma * size / REFERENCE_SIZE, _CUT, stride=stride)
 
     def _scale_mm(self) -> Tensor:
-        network: Any = self.networks()[self._depth_network]
+        network: Any = self.networks()["pose" if self.settings.form == "shared" else "depth"]
         return network.scale_mm
 
     def _maps_loss(self, maps: list[Tensor], wanted: Tensor, known: Tensor) -> Tensor:

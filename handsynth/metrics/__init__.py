@@ -1,0 +1,1 @@
+"""Scores, each beside the protocol it was computed under."""

@@ -1,0 +1,1 @@
+"""Blocks that systems share: torch modules without losses or training."""

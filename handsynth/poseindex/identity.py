@@ -33,7 +33,10 @@ def identity(
         from_palm = joints_mm[part].transpose(2, 1, 0).astype(np.float64, order="C")
         from_palm -= from_palm[:, WRIST, None].copy()
         out[part, :5] = np.sqrt(np.square(from_palm[:, TIPS]).sum(0)).T
-        out[part, 5] = np.sqrt(np.square(from_palm.mean(1)).sum(0))
+        centroid = from_palm[:, 0].copy()
+        for joint in range(1, J):  # in this order, so that the bits do not depend on how many poses there are
+            centroid += from_palm[:, joint]
+        out[part, 5] = np.sqrt(np.square(centroid / J).sum(0))
     out[:, 6] = np.sqrt(hull_area(keypoints_px))
     return out
 
@@ -76,15 +79,11 @@ def hull_area(points: Float[np.ndarray, "N P 2"]) -> Float[np.ndarray, " N"]:
 
 
 def _sorted_by_x(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x and y (P, n) of n sets of points, sorted by x, from the first point on and sheared so that the last has y = 0.
-
-    Shearing along y keeps every area; taking out the slope keeps thin sets exact.
-    """
+    """x and y (P, n) of n sets of points, sorted by x and relative to the first."""
     n, count = points.shape[:2]
     x, y = points.transpose(2, 0, 1).astype(np.float64, order="C")
     order = np.ascontiguousarray((np.argsort(x, axis=1) + count * np.arange(n)[:, None]).T)
     x, y = x.ravel().take(order), y.ravel().take(order)
     x -= x[0].copy()
     y -= y[0].copy()
-    y -= np.divide(y[-1], x[-1], out=np.zeros(n), where=x[-1] > 0) * x
     return x, y

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from handsynth.simulator.samples import samples_per_index, simulate
     from handsynth.simulator.scene import SimulatorSettings
 
-__all__ = ["SimulatorSettings", "samples_per_index", "simulate"]
+SIMULATOR_VERSION = 1
+"""Raised whenever the same settings give other hands, so that stores made before are not taken for the same."""
+
+__all__ = ["SIMULATOR_VERSION", "SimulatorSettings", "samples_per_index", "simulate"]
 
 _HOMES = {"SimulatorSettings": "scene", "samples_per_index": "samples", "simulate": "samples"}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 from handsynth.errors import UsageError, sentence
 from handsynth.hand.camera import Camera
@@ -45,10 +47,23 @@ def simulate(settings: SimulatorSettings, start: int, stop: int) -> Iterator[Han
     for index in range(start, stop):
         scene = draw_scene(settings, index)
         for lens in scene.rig.lenses:
-            yield from _photograph(settings, scene, lens)
+            with _one_thread():
+                samples = _photograph(settings, scene, lens)
+            yield from samples
 
 
-def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> Iterator[HandSample]:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch on one thread: the arrays are small, and threads waiting for each other cost many times more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> list[HandSample]:
     """The samples of one lens, one per hand."""
     camera, rig = lens.camera, scene.rig
     height, width = camera.height, camera.width
@@ -65,6 +80,7 @@ def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> Iterat
     measured = sensor.measure(
         raw_depth, stream(settings.seed, *purpose), settings.depth_noise_mm, settings.depth_step_mm
     )
+    samples = []
     for number, (hand, view) in enumerate(zip(scene.hands, views, strict=True)):
         mask = view.mask(height, width)
         # To this hand, the other one is somebody else's body.
@@ -76,7 +92,7 @@ def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> Iterat
         if rig.only_hand:
             depth_out = np.where((mask >= PALM_PART) & (mask < OTHER_BODY), measured, np.float32(np.nan))
             mask = np.where(mask < OTHER_BODY, mask, 0).astype(np.uint8)
-        yield HandSample(
+        sample = HandSample(
             key=words.key(settings.camera, hand.side, lens.name, len(scene.hands)),
             rgb=rgb,
             depth_mm=depth_out if rig.depth else None,
@@ -97,6 +113,8 @@ def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> Iterat
             moment=words.moment,
             split=words.split,
         )
+        samples.append(sample)
+    return samples
 
 
 def _views(scene: Scene, lens: Lens) -> tuple[list[Surface], list[View]]:

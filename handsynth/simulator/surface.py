@@ -21,7 +21,7 @@ _TRUNK_BLEND_MM = 4.0
 _BASE_BLEND_MM = (12.0, 8.0, 8.0, 8.0, 8.0)
 _JOINT_BLEND_MM = 2.0
 _TIE_MM = 0.02
-_TILE = 2048  # points evaluated at a time: the intermediate arrays stay in the cache
+_TILE = 1024  # points evaluated at a time: the intermediate arrays stay in the cache
 _TIP_INSET = 0.55
 """The tip joint lies this share of the tip radius beyond the last sphere's centre, under the skin of the fingertip."""
 _ARM_MM = 800.0

@@ -52,7 +52,13 @@ def reduce(
     for alpha in alphas:
         if not 0 < alpha < 1:
             raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "--alpha"))
-    shared: dict[str, Any] = {"preset": preset, "contiguous": contiguous, "device": device, "yes": yes, "workspace": space}
+    shared: dict[str, Any] = {
+        "preset": preset,
+        "contiguous": contiguous,
+        "device": device,
+        "yes": yes,
+        "workspace": space,
+    }
     cells = [(1.0, _NONE, *rest) for rest in product(estimators, seeds)]
     cells += list(product(alphas, generators, estimators, seeds))
     if dry_run:

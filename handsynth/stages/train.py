@@ -15,6 +15,7 @@ from handsynth.errors import StoreError, UsageError, sentence
 from handsynth.poseindex.distance import unit
 from handsynth.poseindex.identity import identity
 from handsynth.runtime import progress
+from handsynth.runtime.settings import canonical_json
 from handsynth.stages.systems import build_system, choose_settings
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -75,7 +76,7 @@ def train(
         system=system,
         family=trained.family,
         preset=chosen_preset,
-        settings=msgspec.to_builtins(chosen),
+        settings=msgspec.json.decode(canonical_json(chosen)),
         store=StoreRef(name=store_name(data.address), hash=data.hash),
         added=StoreRef(name=added.name, hash=added.store.hash) if added else None,
         alpha=alpha,

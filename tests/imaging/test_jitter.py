@@ -107,7 +107,7 @@ def _zoom_draw(seed: int) -> float:
 
 def test_pixels_follow_the_keypoints() -> None:
     """A bright dot drawn at a keypoint is found at the moved keypoint."""
-    rgb, keypoints, joints, camera = batch(4)
+    _, keypoints, joints, camera = batch(4)
     grid = torch.arange(SIDE)
     place = torch.tensor([[20.0, 27.0], [24.0, 18.0], [30.0, 22.0], [17.0, 25.0]])
     dots = torch.exp(
@@ -150,7 +150,7 @@ def test_numbers_come_from_the_generator_alone() -> None:
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "color"])
 def test_colours_change_the_image_alone(name: str) -> None:
-    bounds = JitterSettings(**{field: 0.0 for field in STILL.__struct_fields__} | {name: 0.4})
+    bounds = JitterSettings(**dict.fromkeys(STILL.__struct_fields__, 0.0) | {name: 0.4})
     after = moved(bounds)
     rgb, keypoints, joints, camera = batch()
     assert (after.rgb - rgb).abs().mean() > 0.01

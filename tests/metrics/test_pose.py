@@ -159,7 +159,7 @@ def test_procrustes_is_never_worse_in_squares_than_the_mean_alignment(seed: int)
 def test_root_alignment_takes_out_a_shift() -> None:
     truth = hands(0)
     protocol = Protocol(alignment="root")
-    assert pose.scores(truth + (5, 6, 7), truth, whole(truth), protocol)["epe_mean_mm"] < 1e-9
+    assert pose.scores(truth + np.array([5, 6, 7]), truth, whole(truth), protocol)["epe_mean_mm"] < 1e-9
 
 
 def test_table_by_joint() -> None:

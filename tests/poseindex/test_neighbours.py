@@ -54,15 +54,15 @@ def test_ties_between_different_poses_go_to_the_lowest_index(dimensions: int) ->
 
 @pytest.mark.parametrize("name", ["paper", "joint_difference"])
 def test_threads_batches_and_the_order_of_targets_change_nothing(name: str) -> None:
-    poses = blobs(4, 1700)
+    poses = blobs(4, 900)
     f = features(name, poses, poses[..., :2])
-    candidates, targets = f[:1000], np.concatenate([f[1000:], f[:50] * 2])
+    candidates, targets = f[:600], np.concatenate([f[600:], f[:50] * 2])
     index, distance = NeighbourIndex(candidates, workers=1).query(targets)
     for workers in (2, -1):
         again = NeighbourIndex(candidates, workers=workers).query(targets[::-1])
         np.testing.assert_array_equal(again[0][::-1], index)
         np.testing.assert_array_equal(again[1][::-1], distance)
-    parts = [NeighbourIndex(candidates).query(part) for part in (targets[:1], targets[1:300], targets[300:])]
+    parts = [NeighbourIndex(candidates).query(part) for part in (targets[:1], targets[1:200], targets[200:])]
     np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), index)
     np.testing.assert_array_equal(index[-50:], np.arange(50))
     np.testing.assert_array_equal(index, brute(targets, candidates))

@@ -51,7 +51,10 @@ def test_a_cluster_gives_the_same_and_stops_at_errors() -> None:
     """One cluster for all: starting one costs seconds."""
     from dask.distributed import Client, LocalCluster
 
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
+    free_port = {"dashboard_address": "127.0.0.1:0", "dashboard": False}
+    cluster = LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, scheduler_kwargs=free_port, silence_logs=50
+    )
     with cluster, Client(cluster) as client:
         address = cluster.scheduler_address
         assert list(run_tasks(square, range(20), scheduler=address, in_order=True)) == [(i, i * i) for i in range(20)]

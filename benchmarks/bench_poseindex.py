@@ -79,7 +79,7 @@ def nearest(count: int, rounds: int, flat_targets: int) -> None:
         return NeighbourIndex(candidates, 1).query(targets)
 
     peers: dict[str, Callable[[], object]] = {"handsynth NeighbourIndex": ours, "scipy cKDTree, plain": plain}
-    goals = {"scipy cKDTree, plain": 1.0 if count < 50_000 else 2.5 if count >= 1_000_000 else 1.5}
+    goals = {"scipy cKDTree, plain": 2.5 if count >= 1_000_000 else 1.0}
     share = 1.0
     faiss = _faiss()
     if faiss is not None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from handsynth.errors import MissingError, SpaceError, sentence
+from handsynth.errors import HandsynthError, MissingError, SpaceError, sentence
 
 PART = ".part"
 """Ending of temporary names; :func:`sweep` removes leftovers of killed runs."""
@@ -119,6 +119,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+    except HandsynthError:
+        raise  # some of ours are an OSError too, and say what is wrong already
     except OSError as error:
         reason = error.strerror or str(error)
         raise SpaceError(

@@ -91,7 +91,6 @@ def test_the_same_seed_gives_the_same_weights(space: Workspace) -> None:
         ({"system": "hpm3d", "settings": ["batch=many"]}, "settings"),
         ({"system": "hpm3d", "steps": 0}, "at least 1 step"),
         ({"system": "hpm3d", "alpha": 1.5}, "share above 0"),
-        ({"system": "mmhand", "alpha": 0.01, "settings": GENERATOR}, "at least 2 training samples"),
     ],
 )
 def test_wrong_trainings_are_refused(tmp_path: Path, arguments: dict[str, object], words: str) -> None:

@@ -41,7 +41,7 @@ class Reads:
         self._wrap(monkeypatch, "sample", lambda store, slot, *rest, **more: self.labels.add(int(slot)))
 
         def table(store: Store, columns: Any = None) -> None:
-            if columns is None or (LABELS & set(columns) and not _within_column()):
+            if (columns is None or LABELS & set(columns)) and not _within_reader():
                 self.labels.update(map(int, store.slots))
 
         self._wrap(monkeypatch, "table", table)
@@ -57,9 +57,9 @@ class Reads:
         monkeypatch.setattr(Store, name, watched)
 
 
-def _within_column() -> bool:
-    """``Store.column`` reads whole columns from Parquet and gives rows: what it gives is what counts."""
-    return any(frame.function == "column" for frame in inspect.stack())
+def _within_reader() -> bool:
+    """``column`` and ``sample`` read whole columns from Parquet and give rows: what they give is what counts."""
+    return any(frame.function in ("column", "sample") for frame in inspect.stack())
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Terminal:
         self.console = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:

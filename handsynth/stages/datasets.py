@@ -22,7 +22,7 @@ def datasets(name: str | None = None, workspace: str | Path | Workspace | None =
 
     space = Workspace.of(workspace)
     if name is None:
-        return {each: f"{get_format(each).summary}; {_found(space, each)}" for each in format_names()}
+        return {each: f"{get_format(each).summary} (found here: {_found(space, each)})" for each in format_names()}
     get_format(name)  # an unknown name is refused with the list of formats
     if name not in manifest_names():
         return {"name": name, "summary": get_format(name).summary, "found here": _found(space, name)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from handsynth.runtime.settings import canonical_json, parse
+from handsynth.runtime.settings import parse
 from handsynth.training.run import Evaluation, read_run
 
 
@@ -19,7 +20,7 @@ def summarize(value: Any) -> dict[str, Any]:
     """
     if isinstance(value, str | Path):
         return _about(str(value)) | {"path": str(value)}
-    plain = msgspec.json.decode(canonical_json(value))
+    plain = msgspec.to_builtins(value)
     return plain if isinstance(plain, dict) else {"result": plain}
 
 
@@ -60,8 +61,9 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
             else:
                 lines += [f"{pad}{key}:", *_lines(value, depth + 1)]
         elif isinstance(value, list):
-            if all(isinstance(item, str | int | float) for item in value) and len(str(value)) < 100:
-                lines.append(f"{pad}{key}: {', '.join(map(str, value))}")
+            if all(isinstance(item, int | float) or (isinstance(item, str) and len(item) < 24) for item in value):
+                text = f"{pad}{key}: {', '.join(map(str, value))}"
+                lines += textwrap.wrap(text, 110, subsequent_indent=pad + "  ", break_long_words=False) or [text]
                 continue
             lines.append(f"{pad}{key}:")
             for item in value:

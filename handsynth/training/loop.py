@@ -26,7 +26,7 @@ from handsynth.training.system import System
 
 _LOG_EVERY = 10
 _SAVE_EVERY_SECONDS = 60.0
-_PROBE_STEPS = 3
+_PROBE_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ def settings_hash(system: System, seed: int) -> str:
 
 
 def estimate_seconds(build: Callable[[], System], batches: BatchSource, device: Device, steps: int) -> float:
-    """Seconds that ``steps`` will take, from a few steps of a throw-away system; the slower first is not counted."""
+    """Seconds that ``steps`` will take: the quickest of a few steps of a throw-away system, the first not counted."""
     system, fabric = build(), _fabric(device)
     optimizers = _set_up(system, fabric)
-    start = time.perf_counter()
+    seconds = []
     for step in range(_PROBE_STEPS):
+        start = time.perf_counter()
         system.step(batches(step).to(fabric.device), optimizers, fabric.backward)
-        if step == 0:
-            start = time.perf_counter()
-    _synchronize(fabric.device)
-    return steps * (time.perf_counter() - start) / (_PROBE_STEPS - 1)
+        _synchronize(fabric.device)
+        seconds.append(time.perf_counter() - start)
+    return steps * min(seconds[1:])
 
 
 def train(

@@ -131,11 +131,19 @@ def _print(value: Any, as_json: bool) -> None:
         print(as_text(summary))
 
 
-@app.callback(invoke_without_command=False)
-def _root(version: Annotated[bool, Option("--version", is_eager=True, help="Print the version.")] = False) -> None:
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         print(handsynth.__version__)
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, Option("--version", is_eager=True, callback=_show_version, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
 
 
 # fmt: off

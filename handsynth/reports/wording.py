@@ -72,14 +72,12 @@ def notes_on(rows: Sequence[Arm], places: Mapping[Place, str]) -> list[str]:
     trained = [arm for arm in rows if not arm.trivial]
     notes = [note for place in places for note in _defeats([arm for arm in trained if arm.place == place], places)]
     for arm in rows:
-        for score, (low, high) in arm.rival_range.items():
-            label = score_label(score, arm.place.unit)
-            if number(label, low) != number(label, high):
-                between = f"{number(label, low)} to {number(label, high)}"
-                notes.append(
-                    f"The {arm.name} depends on the training data: {label} {between} over these runs; "
-                    "the table shows the one beside the most training data."
-                )
+        spread = [_between(score_label(score, arm.place.unit), *ends) for score, ends in arm.rival_range.items()]
+        if any(spread):
+            notes.append(
+                f"The {arm.name} depends on the training data: {next(filter(None, spread))} over these runs; "
+                "the table shows the one beside the most training data."
+            )
     for place, name in dict.fromkeys((arm.place, arm.name) for arm in trained):
         steps = sorted({arm.steps or 0 for arm in trained if (arm.place, arm.name) == (place, name)})
         if len(steps) > 1:
@@ -89,6 +87,12 @@ def notes_on(rows: Sequence[Arm], places: Mapping[Place, str]) -> list[str]:
     if len(trained) > 1 and all(len(arm.seeds) == 1 for arm in trained):
         notes.append("One seed per row: small differences between rows may be chance.")
     return list(dict.fromkeys(notes))
+
+
+def _between(label: str, low: float, high: float) -> str:
+    """``EPE mean (mm) 50.50 to 51.00``; empty where both read the same."""
+    shown = number(label, low), number(label, high)
+    return f"{label} {shown[0]} to {shown[1]}" if shown[0] != shown[1] else ""
 
 
 def _defeats(trained: Sequence[Arm], places: Mapping[Place, str]) -> list[str]:

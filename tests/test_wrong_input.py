@@ -74,7 +74,7 @@ def escape(raw: Path) -> None:
     [
         ("ge_realworld", damage_mat, ["N x 21 x 3", "6 x 20 x 3", "pose_gt.mat"]),
         ("ge_realworld", escape, ["below the dataset", "../../etc/passwd"]),
-        ("msra15", damage_count, ["joint.txt", "frames"]),
+        ("msra15", damage_count, ["joint.txt", "count line", "rows"]),
         ("rhd", plant_code, ["pickle", "mkdir"]),
     ],
 )

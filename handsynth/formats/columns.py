@@ -57,14 +57,6 @@ def camera_rows(intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.concatenate([intrinsics, np.zeros((len(intrinsics), 5)), size], axis=1)
 
 
-def project_rows(joints_mm: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """(N, 21, 2) pixels of (N, 21, 3) joints, each row by its own (N, 4) fx, fy, cx, cy; NaN at z <= 0."""
-    z = joints_mm[..., 2:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        xy = np.where(z > 0, joints_mm[..., :2] / z, np.nan)
-    return xy * intrinsics[:, None, :2] + intrinsics[:, None, 2:]
-
-
 def _column(count: int, value: Any, field: pa.Field) -> pa.Array:
     if isinstance(value, Camera):
         value = to_row(HandSample(key="", camera=value))["camera"]

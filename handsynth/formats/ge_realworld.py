@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
-from handsynth.formats.columns import build_table, camera_rows, project_rows, states
+from handsynth.formats.columns import build_table, camera_rows, states
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
@@ -30,7 +30,7 @@ from handsynth.formats.layout import (
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, words, write_mat
 from handsynth.hand.joints import gather, scatter
-from handsynth.hand.rows import from_row
+from handsynth.hand.rows import from_row, project_rows
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import read_color, write_jpeg
 from handsynth.imaging.registration import fitted, seen_by
@@ -96,7 +96,8 @@ class GeRealWorld:
         crop[:, 2:] -= boxes[:, :2]
         crop *= (manifest.image_size[0] / boxes[:, 2])[:, None]
         joints = gather(pose, manifest.order) * manifest.to_mm
-        keypoints = project_rows(joints, crop)
+        cameras = camera_rows(crop, *manifest.image_size)
+        keypoints = project_rows(joints, cameras)
         keys = [PurePosixPath(name).stem for name in names]
         test_from = _test_from(options)
         return build_table(
@@ -109,7 +110,7 @@ class GeRealWorld:
             joints_mm=joints,
             keypoints_px=keypoints,
             keypoint_state=states(keypoints, DERIVED),
-            camera=camera_rows(crop, *manifest.image_size),
+            camera=cameras,
             rgb_file=names,
         )
 

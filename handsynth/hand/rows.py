@@ -126,6 +126,24 @@ def column(table: pa.Table, name: str) -> np.ndarray:
     return out.reshape(len(chunk), *shape)
 
 
+def project_rows(joints_mm: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """(N, 21, 3) joints through the (N, 11) camera column of each row to (N, 21, 2) px; NaN where there is none."""
+    out = np.full((*joints_mm.shape[:-1], 2), np.nan)
+    known = np.isfinite(cameras).all(1)
+    if not known.any():
+        return out
+    distinct, which = np.unique(cameras[known], axis=0, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    rows = np.flatnonzero(known)[order]
+    bounds = np.searchsorted(which[order], np.arange(len(distinct) + 1))
+    for i, numbers in enumerate(distinct.tolist()):
+        camera = _camera(numbers)
+        assert camera is not None
+        here = rows[bounds[i] : bounds[i + 1]]
+        out[here] = camera.project(joints_mm[here])
+    return out
+
+
 def without_pixels(sample: HandSample) -> HandSample:
     """The same sample with its words and numbers only."""
     return replace(sample, rgb=None, depth_mm=None, mask=None)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from handsynth.hand.camera import Camera
 from handsynth.hand.pose import chirality, palm_length
-from handsynth.hand.rows import column
+from handsynth.hand.rows import column, project_rows
 from handsynth.hand.sample import ABSENT, LABELLED
 from handsynth.runtime.settings import Settings
 
@@ -62,23 +61,6 @@ def check_samples(table: pa.Table, *, independent_2d: bool, palm_root: bool = Fa
         poses.sides(),
         poses.palms(2.0 if palm_root else 1.0),
     ]
-
-
-def project_rows(joints_mm: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-    """(N, 21, 3) joints through the (N, 11) camera column of each row to (N, 21, 2) px; NaN where there is none."""
-    out = np.full((*joints_mm.shape[:-1], 2), np.nan)
-    known = np.isfinite(cameras).all(1)
-    if not known.any():
-        return out
-    distinct, which = np.unique(cameras[known], axis=0, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    rows = np.flatnonzero(known)[order]
-    bounds = np.searchsorted(which[order], np.arange(len(distinct) + 1))
-    for i, (fx, fy, cx, cy, *distortion, width, height) in enumerate(distinct.tolist()):
-        camera = Camera(fx, fy, cx, cy, int(width), int(height), tuple(distortion) if any(distortion) else ())
-        here = rows[bounds[i] : bounds[i + 1]]
-        out[here] = camera.project(joints_mm[here])
-    return out
 
 
 class _Poses:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handsynth.hand.camera import Camera
-from handsynth.hand.rows import column, to_table
+from handsynth.hand.rows import column, project_rows, to_table
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.warp import mirror
-from handsynth.store.checks import check_samples, project_rows, refusals
+from handsynth.store.checks import check_samples, refusals
 from handsynth.store.read import open_store
 from handsynth.store.verify import verify_store
 from tests.hands import make_samples

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from handsynth.estimators import estimator_names
+from handsynth.formats import format_names, get_format
 from handsynth.formats.manifest import Manifest
+from handsynth.generators import generator_names
 from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.settings import json_schema
+from handsynth.simulator import SimulatorSettings
 from handsynth.stages.index import IndexInfo
+from handsynth.stages.systems import system_kind
 from handsynth.store.schema import StoreInfo
 from handsynth.training.checkpoints import CheckpointInfo
 from handsynth.training.run import Evaluation, RunInfo
@@ -24,6 +29,12 @@ TYPES = {
     "manifest": Manifest,
     "run": RunInfo,
     "store": StoreInfo,
+    "settings-simulator": SimulatorSettings,
+    **{
+        f"settings-{name}": type(system_kind(name).presets["paper"])
+        for name in (*generator_names(), *estimator_names())
+    },
+    **{f"options-{name}": get_format(name).options_type for name in format_names()},
 }
 
 

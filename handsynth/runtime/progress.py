@@ -7,9 +7,12 @@ In Python nothing is printed. The command line installs a rich listener with :fu
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Protocol
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 Advance = Callable[..., None]
 """``advance(steps=1, note="")``."""
@@ -35,7 +38,7 @@ class Silent:
 
 
 class Terminal:
-    """Bars on a terminal; one line per tenth of the work where stderr is a file."""
+    """Bars on a terminal; a line every few seconds where stderr is a file."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -73,15 +76,14 @@ class Terminal:
             yield advance
 
     def _lines(self, title: str, total: int) -> Advance:
-        done = 0
-        shown = -1
+        done, shown = 0, time.monotonic()
 
         def advance(steps: int = 1, note: str = "") -> None:
             nonlocal done, shown
             done += steps
-            tenth = 10 * done // max(total, 1)
-            if tenth > shown:
-                shown = tenth
+            late = time.monotonic() - shown > _SECONDS_BETWEEN_LINES
+            if late or (steps and done == total):
+                shown = time.monotonic()
                 self.say(f"{title}: {done}/{total}{'  ' + note if note else ''}")
 
         return advance

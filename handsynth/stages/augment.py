@@ -35,7 +35,7 @@ from handsynth.store.schema import Source, StorePlan
 from handsynth.store.write import Item, finish, write_shard, writing
 from handsynth.training.batches import Hands
 from handsynth.training.checkpoints import latest_checkpoint
-from handsynth.training.loop import load_trained
+from handsynth.training.loop import Device, load_trained
 from handsynth.training.run import read_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import PairBatch
@@ -52,6 +52,7 @@ class _Task:
     plan: StorePlan
     store: str
     run: str
+    device: str
     shard: int
 
 
@@ -91,6 +92,7 @@ def augment(
     if not 0 < alpha < 1:
         found = f"{alpha:g}" + (", which holds no pose out" if alpha == 1 else "")
         raise UsageError(sentence("a share between 0 and 1", found, "--alpha"))
+    where = Device.choose(device).accelerator
     data = space.store(store)
     if data.info.augmented:
         raise UsageError(sentence("a store of real or simulated images", "an augmented one", data.address))
@@ -129,7 +131,9 @@ def augment(
         if todo:
             sources, distances = match(data, split, targets)
             _write_matches(address, targets, sources, distances)
-        tasks = [_Task(address, plan, data.address, str(run), shard) for shard in todo]
+        tasks = [_Task(address, plan, data.address, str(run), where, shard) for shard in todo]
+        # One process feeds one GPU; on a CPU every core is a worker.
+        workers = workers or (1 if where == "cuda" else None)
         done = plan.slots - sum(len(plan.slot_range(shard)) for shard in todo)
         with progress.task(f"making images with {generator}", plan.slots) as advance:
             advance(done)
@@ -201,7 +205,8 @@ def _make_shard(task: _Task) -> ShardRecord:
 
 
 def _generate(task: _Task) -> Iterator[Item]:
-    generator, store = _load(task.run, task.plan.settings["checkpoint"]), _open(task.store)
+    generator = _load(task.run, task.plan.settings["checkpoint"], task.device)
+    store = _open(task.store)
     table = pq.read_table(pa.BufferReader(files.read(files.join(task.address, _MATCHES))))
     matches = {name: column.to_numpy() for name, column in zip(table.column_names, table.columns, strict=True)}
     slots = np.array(task.plan.slot_range(task.shard))
@@ -209,7 +214,7 @@ def _generate(task: _Task) -> Iterator[Item]:
     targets = Hands(store, matches["target_slot"][slots], task.plan.size)
     for start in range(0, len(slots), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(slots)))
-        images = generator.generate(pair_batch(sources, targets, rows))
+        images = generator.generate(pair_batch(sources, targets, rows).to(task.device)).float().cpu()
         pixels = (images.permute(0, 2, 3, 1) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
         for row, rgb in zip(rows, pixels, strict=True):
             slot = int(slots[row])
@@ -247,8 +252,8 @@ def _sample(
 
 
 @lru_cache(maxsize=1)
-def _load(run: str, checkpoint: str) -> Any:
-    """The generator of a run, loaded once per worker."""
+def _load(run: str, checkpoint: str, device: str) -> Any:
+    """The generator of a run on its device, loaded once per worker."""
     folder = Path(run)
     info = read_run(folder)
     newest = latest_checkpoint(folder / "checkpoints")

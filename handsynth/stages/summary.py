@@ -60,13 +60,17 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
                 lines.append(f"{pad}{key}: " + "  ".join(f"{name} {inner}" for name, inner in value.items()))
             else:
                 lines += [f"{pad}{key}:", *_lines(value, depth + 1)]
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             if all(isinstance(item, int | float) or (isinstance(item, str) and len(item) < 24) for item in value):
                 text = f"{pad}{key}: {', '.join(map(str, value))}"
                 lines += textwrap.wrap(text, 110, subsequent_indent=pad + "  ", break_long_words=False) or [text]
                 continue
             lines.append(f"{pad}{key}:")
             for item in value:
+                if isinstance(item, dict) and {"check", "status", "text"} <= set(item):
+                    lines.append(f"{pad}  {item['status']:<13} {item['check']}: {item['text']}")
+                    lines += [f"{pad}  {'':<13}   {name}" for name in item["worst"]]
+                    continue
                 inner = _lines(item, depth + 2) if isinstance(item, dict) else [f"{pad}    {item}"]
                 first = inner[0].strip() if inner else ""
                 lines += [f"{pad}  - {first}", *inner[1:]]

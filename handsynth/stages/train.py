@@ -122,7 +122,9 @@ def run_name(
     if contiguous:
         parts.append("contiguous")
     if added:
-        parts.append("add-" + added.removeprefix(f"{parts[0]}-").removeprefix(f"{alpha:g}-"))
+        # The augmented store's own name repeats the store, alpha and seed.
+        kind = added.removeprefix(f"{parts[0]}-").removeprefix(f"{alpha:g}-").removesuffix(f"-seed{seed}")
+        parts.append(f"add-{kind}")
     if preset:
         parts.append(preset)
     if seed:

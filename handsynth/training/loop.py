@@ -16,7 +16,7 @@ import msgspec
 import torch
 from lightning_fabric import Fabric
 
-from handsynth.errors import DataError, sentence
+from handsynth.errors import DataError, UsageError, sentence
 from handsynth.runtime import progress
 from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import digest
@@ -38,9 +38,17 @@ class Device:
 
     @classmethod
     def choose(cls, name: str = "auto") -> Device:
-        """``auto`` takes a GPU where there is one, in bf16; a CPU trains in float32, exactly repeatable."""
-        gpu = torch.cuda.is_available() if name == "auto" else name != "cpu"
-        return cls("cuda" if gpu else "cpu", "bf16-mixed" if gpu else "32-true")
+        """``auto`` takes a GPU where there is one, in bf16; a CPU trains in float32, exactly repeatable.
+
+        Raises:
+            UsageError: no such device, or ``cuda`` where there is no GPU.
+        """
+        if name not in ("auto", "cpu", "cuda"):
+            raise UsageError(sentence("auto, cpu or cuda", repr(name), "--device"))
+        there = torch.cuda.is_available()
+        if name == "cuda" and not there:
+            raise UsageError(sentence("a CUDA GPU that torch can use", "none", "this machine", "use --device cpu"))
+        return cls("cuda", "bf16-mixed") if there and name != "cpu" else cls("cpu", "32-true")
 
     @property
     def torch_device(self) -> torch.device:

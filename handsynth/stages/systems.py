@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from handsynth.conditioning.depth import capsule_depth
+from handsynth.conditioning.remembered import RememberedDepth
 from handsynth.errors import UsageError, sentence
 from handsynth.estimators import estimator_names, get_estimator
 from handsynth.generators import generator_names, get_generator
@@ -49,5 +50,5 @@ def build_system(name: str, settings: Settings | dict[str, Any], seed: int) -> S
     if isinstance(settings, dict):
         settings = convert(settings, type(next(iter(kind.presets.values()))), f"run.json of {name}")
     if kind.family == "generator":
-        return kind(settings, capsule_depth, seed)
+        return kind(settings, RememberedDepth(capsule_depth), seed)
     return kind(settings, seed)

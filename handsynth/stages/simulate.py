@@ -16,7 +16,7 @@ from handsynth.hand.sample import HandSample
 from handsynth.runtime import progress
 from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
-from handsynth.runtime.settings import override
+from handsynth.runtime.settings import canonical_json, override
 from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index
 from handsynth.simulator import simulate as simulate_hands
 from handsynth.stages.export import write_raw
@@ -135,7 +135,7 @@ def _simulate_files(
                 advance(len(part))
                 yield from part
 
-        write_raw(folder, get_format(name), samples(), {_RECORD: msgspec.json.encode(made_by, order="sorted")})
+        write_raw(folder, get_format(name), samples(), {_RECORD: canonical_json(made_by)})
     return str(folder)
 
 
@@ -158,7 +158,7 @@ def _is_there(folder: Path, made_by: dict[str, Any], overwrite: bool) -> bool:
     if record.is_file() and overwrite:
         shutil.rmtree(folder)
         return False
-    if record.is_file() and msgspec.json.decode(record.read_bytes()) == msgspec.to_builtins(made_by):
+    if record.is_file() and record.read_bytes() == canonical_json(made_by):
         return True
     found = "other simulated files" if record.is_file() else "other files"
     advice = "choose another --out, or --overwrite" if record.is_file() else "choose another --out"

@@ -126,6 +126,15 @@ def test_a_store_of_a_newer_version(tmp_path: Path) -> None:
     assert "version" in sentence
 
 
+def test_an_unfinished_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stores" / "half" / "ledger").mkdir(parents=True)
+    for name in ([], ["half"]):
+        sentence = refused(["info", *name, "--workspace", str(tmp_path)])
+        assert "unfinished" in sentence
+        assert "half" in sentence
+        assert "resume" in sentence
+
+
 def test_a_full_disk_stops_cleanly_and_resumes(tmp_path: Path) -> None:
     """A limit on file sizes stands in for a full disk: the same error, at the same place."""
     raw = write("rhd", tmp_path / "raw")

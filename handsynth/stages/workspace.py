@@ -64,6 +64,12 @@ class Workspace:
                 raise MissingError(sentence(f"a store named {name}", f"the stores {known}", self.root / "stores"))
             return open_store(address)
         names = self.store_names()
+        begun = [other for other in files.names(self.root / "stores") if other not in self.store_names(augmented=True)]
+        if not names and begun:
+            advice = "run the command that made it again to resume"
+            raise MissingError(
+                sentence("a finished store", f"unfinished {', '.join(begun)}", self.root / "stores", advice)
+            )
         return open_store(str(self.root / "stores" / _only(names, "store", self.root / "stores", "handsynth ingest")))
 
     def new_run(self, name: str) -> Path:

@@ -6,6 +6,7 @@ resumed ends with the same weights as one made in one go.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lightning_fabric import Fabric
 
 from handsynth.errors import DataError, UsageError, sentence
 from handsynth.runtime import progress
+from handsynth.runtime.interrupt import deferred
 from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import digest
 from handsynth.training.batches import BatchSource
@@ -78,6 +80,8 @@ def train(
 ) -> Path:
     """Train to ``steps``, resuming from the folder's newest checkpoint; returns the final checkpoint.
 
+    Ctrl-C finishes the step in hand, saves it and then stops.
+
     Raises:
         DataError: the folder's checkpoint was made with other settings, or a loss is not finite.
     """
@@ -104,33 +108,32 @@ def train(
         }
         return save_checkpoint(checkpoints, step, system.name, tag, state)
 
-    log = _Log(folder, first)
-    saved, step = time.perf_counter(), first
-    with progress.task(title or f"training {system.name}", steps) as advance:
+    log, saved = _Log(folder, first), time.perf_counter()
+    with (
+        contextlib.closing(log),
+        deferred() as stop,
+        progress.task(title or f"training {system.name}", steps) as advance,
+    ):
         advance(first)
-        try:
-            for step in range(first, steps):
-                # Seeded by step: dropout and jitter then need no saved state to be resumed.
-                torch.manual_seed(entropy(seed, system.name, "step", step) >> 1)
-                factor = system.schedule(step, steps)
-                _set_rates(optimizers, factor)
-                losses = system.step(batches(step).to(fabric.device), optimizers, fabric.backward)
-                averaged.update(step)
-                if step % _LOG_EVERY == 0 or step == steps - 1:
-                    values = {name: float(value) for name, value in losses.items()}
-                    _check_finite(values, step, folder)
-                    log.write(step, values, factor)
-                    advance(0, note="  ".join(f"{name} {value:.3g}" for name, value in values.items()))
-                advance()
-                if time.perf_counter() - saved > _SAVE_EVERY_SECONDS:
-                    saved = time.perf_counter()
-                    save(step + 1)
-        except KeyboardInterrupt:
-            # The step in hand may be half done; the newest whole checkpoint is what resuming starts from.
-            progress.say(f"interrupted at step {step}; run the same command to resume from the last checkpoint")
-            raise
-        finally:
-            log.close()
+        for step in range(first, steps):
+            # Seeded by step: dropout and jitter then need no saved state to be resumed.
+            torch.manual_seed(entropy(seed, system.name, "step", step) >> 1)
+            factor = system.schedule(step, steps)
+            _set_rates(optimizers, factor)
+            losses = system.step(batches(step).to(fabric.device), optimizers, fabric.backward)
+            averaged.update(step)
+            if step % _LOG_EVERY == 0 or step == steps - 1:
+                values = {name: float(value) for name, value in losses.items()}
+                _check_finite(values, step, folder)
+                log.write(step, values, factor)
+                advance(0, note="  ".join(f"{name} {value:.3g}" for name, value in values.items()))
+            advance()
+            if stop.is_set() or time.perf_counter() - saved > _SAVE_EVERY_SECONDS:
+                saved = time.perf_counter()
+                save(step + 1)
+            if stop.is_set():
+                progress.say(f"stopped after step {step + 1} of {steps}, which is saved")
+                raise KeyboardInterrupt
     return save(steps)
 
 

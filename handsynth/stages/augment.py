@@ -34,7 +34,7 @@ from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
 from handsynth.store.write import Item, finish, write_shard, writing
 from handsynth.training.batches import Hands
-from handsynth.training.checkpoints import latest_checkpoint
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
 from handsynth.training.loop import Device, load_trained
 from handsynth.training.run import read_run
 from handsynth.training.splits import Split, split_store
@@ -182,7 +182,7 @@ def _plan(
             "preset": info.preset,
             "generator": info.settings,
             "steps": info.steps,
-            "checkpoint": files.sha256(checkpoint),
+            "checkpoint": load_checkpoint(checkpoint)[0].weights,
         },
         slots=len(targets),
         size=info.settings["size"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ class CheckpointInfo(Settings, frozen=True, kw_only=True):
     step: int
     settings_hash: str
     sha256: str
+    """Of the file's bytes."""
+    weights: str
+    """sha256 of the weights alone, averaged ones included: equal for a run made in one go and one that was resumed."""
     tensors: dict[str, list[int]]
     """Shape of every network tensor, by ``network.name``."""
 
@@ -39,7 +43,14 @@ def save_checkpoint(folder: Path, step: int, system: str, settings_hash: str, st
         for name, tensors in state["networks"].items()
         for key, value in tensors.items()
     }
-    info = CheckpointInfo(system=system, step=step, settings_hash=settings_hash, sha256=checksum, tensors=shapes)
+    info = CheckpointInfo(
+        system=system,
+        step=step,
+        settings_hash=settings_hash,
+        sha256=checksum,
+        weights=_hash_weights(state),
+        tensors=shapes,
+    )
     files.write(path.with_suffix(".json"), pretty_json(info))
     for older in folder.glob("*.pt"):
         if older.stem < path.stem:
@@ -76,3 +87,13 @@ def load_checkpoint(path: Path, settings_hash: str | None = None) -> tuple[Check
         found = str(error).splitlines()[0]
         raise DataError(sentence("tensors and plain numbers", found, path, "train again")) from None
     return info, state
+
+
+def _hash_weights(state: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for part in ("networks", "averaged"):
+        for name, tensors in sorted(state.get(part, {}).items()):
+            for key, value in sorted(tensors.items()):
+                digest.update(f"{part}.{name}.{key} {tuple(value.shape)} {value.dtype}\n".encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -138,7 +138,7 @@ def train(
 
 
 def load_trained(system: System, checkpoint: Path, seed: int) -> str:
-    """Put a checkpoint's (averaged) weights into a system for inference; returns its sha256.
+    """Put a checkpoint's (averaged) weights into a system for inference; returns the hash of its weights.
 
     Raises:
         MissingError, DataError: see :func:`load_checkpoint`.
@@ -147,7 +147,7 @@ def load_trained(system: System, checkpoint: Path, seed: int) -> str:
     for name, network in system.networks().items():
         network.load_state_dict(state["networks"][name] | state["averaged"].get(name, {}))
         network.eval()
-    return info.sha256
+    return info.weights
 
 
 class _Averaged:

@@ -90,6 +90,7 @@ def test_resumed_is_bit_for_bit_the_same(tmp_path: Path) -> None:
     assert stopped is not None
     assert int(stopped.stem) == 4
     resumed = loop.train(Toy(ToySettings()), batches, tmp_path / "c", steps=9, seed=5, device=CPU)
+    assert load_checkpoint(whole)[0].weights == load_checkpoint(resumed)[0].weights
     one, two = weights(whole), weights(resumed)
     for part in ("networks", "averaged"):
         for key, value in one[part]["net"].items():

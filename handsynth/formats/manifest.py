@@ -28,17 +28,6 @@ class Archive(Settings, frozen=True, kw_only=True):
     unpack: str
 
 
-class Pinhole(Settings, frozen=True, kw_only=True):
-    """Intrinsics in px as published; no distortion."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
-
-
 class Rigid(Settings, frozen=True, kw_only=True):
     """X_to = R(rotation_vector) X_from + translation_mm."""
 
@@ -86,7 +75,7 @@ class Manifest(Settings, frozen=True, kw_only=True):
     """First file number of the test split, where it goes by number."""
     image_size: tuple[int, int]
     """Width and height in px."""
-    cameras: dict[str, Pinhole] = msgspec.field(default_factory=dict)
+    cameras: dict[str, Camera] = msgspec.field(default_factory=dict)
     transforms: dict[str, Rigid] = msgspec.field(default_factory=dict)
     archives: tuple[Archive, ...] = ()
     defects: tuple[str, ...] = ()
@@ -106,7 +95,7 @@ class Manifest(Settings, frozen=True, kw_only=True):
 
     def camera(self, name: str) -> Camera:
         """A published camera by name."""
-        return Camera(**msgspec.structs.asdict(self.cameras[name]))
+        return self.cameras[name]
 
     def transform(self, name: str) -> RigidTransform:
         """A published rigid transform by name."""

@@ -12,11 +12,11 @@ from handsynth.errors import UsageError
 from handsynth.estimators import estimator_names, get_estimator
 from handsynth.hand.joints import INDEX
 from handsynth.metrics.protocol import ROOT, SCALE_BONE
-from handsynth.runtime.settings import Settings, convert, override
+from handsynth.runtime.settings import override
 from handsynth.training.system import HandBatch, Prediction
 from tests.generators.drawn_hands import drawn_pairs
+from tests.systems import PRESETS, check_presets
 
-PRESETS = ("paper", "published", "small", "tiny")
 SIDE = 32
 MINIATURE = {
     "size": SIDE,
@@ -87,14 +87,7 @@ def test_the_list_of_names() -> None:
 
 
 def test_its_name_family_and_presets(name: str) -> None:
-    kind = get_estimator(name)
-    assert kind.name == name
-    assert kind.family == "estimator"
-    assert tuple(kind.presets) == PRESETS
-    for settings in kind.presets.values():
-        assert isinstance(settings, Settings)
-        assert {"size", "batch", "steps", "ema"} <= set(settings.__struct_fields__)
-        assert convert(override(settings, ()), type(settings), "preset") == settings
+    check_presets(get_estimator(name), name, "estimator")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -11,11 +11,11 @@ import torch
 from handsynth.conditioning.depth import capsule_depth
 from handsynth.errors import UsageError
 from handsynth.generators import generator_names, get_generator
-from handsynth.runtime.settings import Settings, convert, override
+from handsynth.runtime.settings import override
 from handsynth.training.system import PairBatch
 from tests.generators.drawn_hands import drawn_pairs
+from tests.systems import PRESETS, check_presets
 
-PRESETS = ("paper", "published", "small", "tiny")
 MINIATURE = {"size": 32, "width": 4, "batch": 2, "pool_size": 3}
 """Settings of a generator in a test, where it has them; a pool of 3 is full, and so draws, after two steps."""
 
@@ -57,14 +57,7 @@ def test_the_list_of_names() -> None:
 
 
 def test_its_name_family_and_presets(name: str) -> None:
-    kind = get_generator(name)
-    assert kind.name == name
-    assert kind.family == "generator"
-    assert tuple(kind.presets) == PRESETS
-    for settings in kind.presets.values():
-        assert isinstance(settings, Settings)
-        assert {"size", "batch", "steps", "ema"} <= set(settings.__struct_fields__)
-        assert convert(override(settings, ()), type(settings), "preset") == settings
+    check_presets(get_generator(name), name, "generator")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

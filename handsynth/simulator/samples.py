@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from handsynth.errors import UsageError, sentence
 from handsynth.hand.camera import Camera
 from handsynth.hand.joints import BASES, OTHER_BODY, PALM_PART, PHALANGES, WRIST, J
 from handsynth.hand.sample import LABELLED, HandSample
+from handsynth.runtime.cluster import one_thread
 from handsynth.runtime.seeds import rng as stream
 from handsynth.simulator import background, sensor
 from handsynth.simulator.render import cast_shadow, composite, shade
@@ -47,20 +46,10 @@ def simulate(settings: SimulatorSettings, start: int, stop: int) -> Iterator[Han
     for index in range(start, stop):
         scene = draw_scene(settings, index)
         for lens in scene.rig.lenses:
-            with _one_thread():
+            # The arrays are small, and threads waiting for each other cost many times more.
+            with one_thread():
                 samples = _photograph(settings, scene, lens)
             yield from samples
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch on one thread: the arrays are small, and threads waiting for each other cost many times more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _photograph(settings: SimulatorSettings, scene: Scene, lens: Lens) -> list[HandSample]:

@@ -200,7 +200,6 @@ def _write_matches(address: str, targets: np.ndarray, sources: np.ndarray, dista
 
 
 def _make_shard(task: _Task) -> ShardRecord:
-    torch.set_num_threads(1)
     return write_shard(task.address, task.plan, task.shard, _generate(task))
 
 

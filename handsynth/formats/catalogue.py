@@ -1,42 +1,60 @@
-"""Catalogues, parsed once: a Parquet file in the user's cache stands for the annotation files it was made from.
+"""Catalogues, parsed once: an Arrow file in the user's cache stands for the annotation files it was made from.
 
-Reads the annotation files of a dataset, writes ``$HANDSYNTH_CACHE/NAME-HASH.parquet`` (or below
-``~/.cache/handsynth/catalogues``). The cache may be deleted at any time; a damaged or unwritable one is rebuilt.
+Reads the annotation files of a dataset, writes ``$HANDSYNTH_CACHE/NAME-PLACE-STAMP.arrow`` (or below
+``~/.cache/handsynth/catalogues``) part by part. The file is mapped, not read, so a million rows open at once and cost
+no memory until they are looked at. The cache may be deleted at any time; a damaged or unwritable one is done without.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from handsynth.errors import DataError, HandsynthError, sentence
+from handsynth.errors import DataError, MissingError, SpaceError, sentence
 from handsynth.formats.columns import catalogue_schema
 from handsynth.formats.format import FILE_COLUMNS, Format
 from handsynth.formats.layout import ESCAPE, inside, require_folder
 from handsynth.runtime import files
-from handsynth.runtime.settings import Settings, canonical_json
+from handsynth.runtime.settings import Settings, digest
 
-CATALOGUE_VERSION = 1
+CATALOGUE_VERSION = 2
 """Raised whenever a format's parsing changes, so that older caches no longer match."""
 
+_BATCH = 1 << 16
+_HASH_KEY = b"handsynth.source"
+_FRESH_NS = 2_000_000_000
+"""A file written this recently may change again without its time of change telling."""
 
-def open_catalogue(format: Format, root: Path, options: Settings) -> pa.Table:
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All samples of a dataset.
+
+    Attributes:
+        table: columns of ``hand.rows.row_schema``, then ``FILE_COLUMNS``; mapped from ``file`` where there is one.
+        hash: of the names and bytes of the annotation files and of the manifest, wherever the dataset lies.
+        file: the cached catalogue; None where it could not be kept.
+    """
+
+    table: pa.Table
+    hash: str
+    file: Path | None = None
+
+
+def open_catalogue(format: Format, root: Path, options: Settings) -> Catalogue:
     """All samples of a dataset, from the cache where the annotation files have not changed.
 
     Args:
         root: folder of the unpacked dataset.
         options: of ``format.options_type``.
-
-    Returns:
-        Table with the columns of ``hand.rows.row_schema``, then ``FILE_COLUMNS``; no image is opened.
 
     Raises:
         MissingError: the root or an annotation file is not there.
@@ -44,22 +62,56 @@ def open_catalogue(format: Format, root: Path, options: Settings) -> pa.Table:
     """
     root = Path(root)
     require_folder(root, format.name)
-    cached = _cache_folder() / f"{format.name}-{_source_hash(format, root, options)}.parquet"
-    table = _read(cached)
-    if table is None:
-        table = format.catalogue(root, options)
-        _check(table, root)
-        # A catalogue is worth having even where it cannot be kept.
-        with contextlib.suppress(HandsynthError, OSError):
-            buffer = pa.BufferOutputStream()
-            pq.write_table(table, buffer, compression="zstd")
-            files.write(cached, buffer.getvalue())
-    return table
+    annotations = format.annotations(root, options)
+    place = digest([str(root.resolve()), format.name, options])[:8]
+    stamp = digest([CATALOGUE_VERSION, _manifest_hash(format), _stamps(annotations, root)])[:24]
+    cached = _cache_folder() / f"{format.name}-{place}-{stamp}.arrow"
+    found = read_catalogue(cached)
+    if found is not None:
+        return found
+    source_hash = digest([_manifest_hash(format), {_name(path, root): files.sha256(path) for path in annotations}])
+    # A catalogue is worth having even where it cannot be kept.
+    with contextlib.suppress(SpaceError):
+        with files.replacing(cached) as temporary:
+            _write(temporary, format.catalogue(root, options), source_hash)
+            with pa.memory_map(str(temporary)) as mapped:
+                _check(pa.ipc.open_file(mapped).read_all(), root)
+        for older in cached.parent.glob(f"{format.name}-{place}-*.arrow"):
+            if older != cached:
+                older.unlink(missing_ok=True)
+    found = read_catalogue(cached)
+    if found is not None:
+        return found
+    table = pa.concat_tables([catalogue_schema().empty_table(), *format.catalogue(root, options)])
+    _check(table, root)
+    return Catalogue(table, source_hash)
+
+
+def read_catalogue(cached: Path) -> Catalogue | None:
+    """A catalogue that :func:`open_catalogue` kept; None where there is none, or a damaged one."""
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(cached))).read_all()
+    except (OSError, pa.ArrowException):
+        return None
+    source_hash = (table.schema.metadata or {}).get(_HASH_KEY)
+    if source_hash is None or not table.schema.equals(catalogue_schema()):
+        return None
+    return Catalogue(table.replace_schema_metadata(None), source_hash.decode(), cached)
+
+
+def _write(path: Path, parts: Iterator[pa.Table], source_hash: str) -> None:
+    schema = catalogue_schema()
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, schema.with_metadata({_HASH_KEY: source_hash})) as out,
+    ):
+        for part in parts:
+            if part.schema.names != schema.names:
+                raise ValueError(f"a catalogue's columns are {schema.names}, found {part.schema.names}")
+            out.write_table(part.combine_chunks(), max_chunksize=_BATCH)
 
 
 def _check(table: pa.Table, root: Path) -> None:
-    if table.schema.names != catalogue_schema().names:
-        raise ValueError(f"a catalogue's columns are {catalogue_schema().names}, found {table.schema.names}")
     for column in FILE_COLUMNS:
         escapes = table.column(column).filter(pc.match_substring_regex(table.column(column), ESCAPE))
         if len(escapes):
@@ -68,14 +120,6 @@ def _check(table: pa.Table, root: Path) -> None:
         counts = table.group_by("key").aggregate([([], "count_all")])
         repeated = counts.filter(pc.field("count_all") > 1).column("key")[0].as_py()
         raise DataError(sentence("every sample once", f"{repeated} more than once", root, "check the annotation files"))
-
-
-def _read(cached: Path) -> pa.Table | None:
-    try:
-        table = pq.read_table(cached)
-    except (OSError, pa.ArrowException):
-        return None
-    return table if table.schema.equals(catalogue_schema()) else None
 
 
 def _cache_folder() -> Path:
@@ -88,18 +132,27 @@ def _cache_folder() -> Path:
         return Path(os.devnull)
 
 
-def _source_hash(format: Format, root: Path, options: Settings) -> str:
-    """Changes with the format, its manifest, the options, and the names and bytes of the annotation files."""
+def _manifest_hash(format: Format) -> str | None:
     manifest = files.shipped("manifests") / f"{format.name}.toml"
-    parts: dict[str, Any] = {
-        "version": CATALOGUE_VERSION,
-        "format": format.name,
-        "options": options,
-        "manifest": files.sha256(manifest) if manifest.is_file() else None,
-        "files": _checksums(format.annotations(root, options), root),
-    }
-    return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
+    return files.sha256(manifest) if manifest.is_file() else None
 
 
-def _checksums(paths: Iterable[Path], root: Path) -> Mapping[str, str]:
-    return {path.relative_to(root).as_posix(): files.sha256(path) for path in paths}
+def _stamps(paths: Sequence[Path], root: Path) -> list[list[Any]]:
+    """What tells a changed file from an unchanged one without reading it: name, size, time of change.
+
+    Reading a million small files, or gigabytes of JSON, to see that nothing changed would take longer than the rest.
+    """
+    stamps = []
+    now = time.time_ns()
+    for path in paths:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise MissingError(sentence("an annotation file", "none", path)) from None
+        fresh = files.sha256(path) if now - status.st_mtime_ns < _FRESH_NS else None
+        stamps.append([_name(path, root), status.st_size, status.st_mtime_ns, fresh])
+    return stamps
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

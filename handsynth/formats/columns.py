@@ -5,8 +5,9 @@ Used by the formats; the columns are those of ``hand.rows.row_schema``, then ``F
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ from handsynth.formats.format import FILE_COLUMNS
 from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.rows import row_schema, to_row
 from handsynth.hand.sample import ABSENT, LABELLED, HandSample
+
+T = TypeVar("T")
 
 
 def catalogue_schema() -> pa.Schema:
@@ -55,6 +58,18 @@ def camera_rows(intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
     """(N, 4) fx, fy, cx, cy without distortion to (N, 11), the ``camera`` column."""
     size = np.broadcast_to(np.array([width, height], dtype=np.float64), (len(intrinsics), 2))
     return np.concatenate([intrinsics, np.zeros((len(intrinsics), 5)), size], axis=1)
+
+
+def rigid_rows(rotations: np.ndarray, translations_mm: np.ndarray) -> np.ndarray:
+    """Rotation matrices (N, 3, 3) and translations (N, 3) to (N, 12), a column of rigid transforms."""
+    return np.concatenate([rotations.reshape(-1, 9), translations_mm], axis=1)
+
+
+def batched(items: Iterable[T], size: int = 8192) -> Iterator[list[T]]:
+    """Lists of up to ``size`` items, for catalogues that go file by file."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def _column(count: int, value: Any, field: pa.Field) -> pa.Array:

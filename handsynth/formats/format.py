@@ -1,16 +1,18 @@
 """What a format is: how one dataset lies on disk, read and written.
 
-``catalogue`` lists every sample with all its numbers and words and opens no image; ``load`` only decodes pixels;
-``write`` lays samples out exactly as the publishers do. Reading what was written gives the declared fields back.
+``catalogue`` lists every sample with all its numbers and words, part by part, and opens no image; ``load`` only decodes
+pixels; ``write`` lays samples out exactly as the publishers do. Reading what was written gives the declared fields
+back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from handsynth.hand.sample import HandSample
+from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Format(Protocol):
     cropped: ClassVar[bool]
     """Whether images are the publisher's own crops, used as published (ingest then only resizes)."""
     independent_2d: ClassVar[bool]
-    """Whether 2-D joints were labelled apart from the 3-D ones, so that reprojection checks the source."""
+    """Whether the files hold 2-D joints beside the 3-D ones, so that reprojection checks the source."""
     options_type: ClassVar[type[Settings]]
 
     def annotations(self, root: Path, options: Any) -> list[Path]:
@@ -55,16 +57,22 @@ class Format(Protocol):
         """
         ...
 
-    def catalogue(self, root: Path, options: Any) -> pa.Table:
-        """All samples in a fixed order: columns of ``hand.rows.row_schema``, then ``FILE_COLUMNS``.
+    def catalogue(self, root: Path, options: Any) -> Iterator[pa.Table]:
+        """All samples in a fixed order, in parts of up to some ten thousand rows, so that memory stays bounded.
+
+        Columns are those of ``hand.rows.row_schema``, then ``FILE_COLUMNS``. A sample without joints, or marked by its
+        publisher as not labelled, stays a row with absent joints; an image that is listed but not there is an error.
 
         Raises:
             MissingError, DataError: files are missing or disagree.
         """
         ...
 
-    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+    def load(self, root: Path, row: Mapping[str, Any], window: Box | None = None) -> HandSample:
         """The sample of one catalogue row, pixels decoded.
+
+        Args:
+            window: what the caller will look at; pixels outside may be left black, which saves decoding them.
 
         Raises:
             MissingError, DataError: an image is missing or damaged.

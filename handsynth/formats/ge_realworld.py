@@ -7,7 +7,7 @@ its own camera K = [fx, fy, cx - x, cy - y] * 256 / w, from the box (x, y, w, h)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -34,6 +34,7 @@ from handsynth.hand.rows import from_row, project_rows
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import read_color, write_jpeg
 from handsynth.imaging.registration import fitted, seen_by
+from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
 
@@ -69,7 +70,7 @@ class GeRealWorld:
     def annotations(self, root: Path, options: GeRealWorldOptions) -> list[Path]:
         return require_files([root / "params.mat", root / "pose_gt.mat"], root, self.name)
 
-    def catalogue(self, root: Path, options: GeRealWorldOptions) -> pa.Table:
+    def catalogue(self, root: Path, options: GeRealWorldOptions) -> Iterator[pa.Table]:
         params_file, pose_file = self.annotations(root, options)
         manifest = load_manifest(self.name)
         pose = numbers(read_mat(pose_file, ["pose_gt"])["pose_gt"], (None, 21, 3), "pose_gt", pose_file)
@@ -100,7 +101,7 @@ class GeRealWorld:
         keypoints = project_rows(joints, cameras)
         keys = [PurePosixPath(name).stem for name in names]
         test_from = _test_from(options)
-        return build_table(
+        yield build_table(
             count,
             key=keys,
             frame=keys,
@@ -114,11 +115,11 @@ class GeRealWorld:
             rgb_file=names,
         )
 
-    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+    def load(self, root: Path, row: Mapping[str, Any], window: Box | None = None) -> HandSample:
         sample = from_row(row)
         path = inside(root, row["rgb_file"])
         assert sample.camera is not None
-        return replace(sample, rgb=require_size(read_color(path), sample.camera, path))
+        return replace(sample, rgb=require_size(read_color(path, window), sample.camera, path))
 
     def write(self, root: Path, samples: Iterable[HandSample], options: GeRealWorldOptions) -> None:
         manifest = load_manifest(self.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import write_jpeg
 from handsynth.imaging.draw import depth_image
 from handsynth.imaging.registration import registered, seen_by
+from handsynth.imaging.warp import Box
 from handsynth.runtime import files
 from handsynth.runtime.settings import Settings
 
@@ -87,12 +88,12 @@ class Msra15:
             raise nothing_found("folders like P0/1 with a joint.txt", root, self.name)
         return found
 
-    def catalogue(self, root: Path, options: Msra15Options) -> pa.Table:
+    def catalogue(self, root: Path, options: Msra15Options) -> Iterator[pa.Table]:
         test_subject = _test_subject(options)
-        tables = [self._gesture_table(path, test_subject) for path in self.annotations(root, options)]
-        return pa.concat_tables(tables).combine_chunks()
+        for path in self.annotations(root, options):
+            yield self._gesture_table(path, test_subject)
 
-    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+    def load(self, root: Path, row: Mapping[str, Any], window: Box | None = None) -> HandSample:
         sample = from_row(row)
         assert sample.camera is not None
         path = inside(root, row["depth_file"])

@@ -6,7 +6,7 @@ Reads and writes ``training/{color,depth,mask}/00000.png``, ``training/anno_trai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -36,6 +36,7 @@ from handsynth.hand.rows import from_row
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
 from handsynth.imaging.registration import fitted, registered, seen_by
+from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
 _FOLDERS = {"training": "train", "evaluation": "test"}
@@ -82,27 +83,27 @@ class Rhd:
             raise nothing_found("the folders training and evaluation", root, self.name)
         return require_files([root / folder / f"anno_{folder}.pickle" for folder in folders], root, self.name)
 
-    def catalogue(self, root: Path, options: NoOptions) -> pa.Table:
-        tables = [self._folder_table(root, path) for path in self.annotations(root, options)]
-        return pa.concat_tables(tables).combine_chunks()
+    def catalogue(self, root: Path, options: NoOptions) -> Iterator[pa.Table]:
+        for path in self.annotations(root, options):
+            yield self._folder_table(root, path)
 
-    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+    def load(self, root: Path, row: Mapping[str, Any], window: Box | None = None) -> HandSample:
         sample = from_row(row)
         camera = sample.camera
         assert camera is not None
         path = inside(root, row["rgb_file"])
-        rgb = require_size(read_color(path), camera, path)
+        rgb = require_size(read_color(path, window), camera, path)
         depth = mask = None
         if row["depth_file"] is not None:
             path = inside(root, row["depth_file"])
-            picture = require_size(read_raw(path), camera, path)
+            picture = require_size(read_raw(path, window), camera, path)
             if picture.ndim != 3 or picture.dtype != np.uint8:
                 raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape}", path))
             steps = join_bytes(picture[..., 0], picture[..., 1])
             depth = np.where(steps == 0, np.nan, steps * (_FULL_SCALE_MM / 65535)).astype(np.float32)
         if row["mask_file"] is not None:
             path = inside(root, row["mask_file"])
-            codes = require_size(read_raw(path), camera, path)
+            codes = require_size(read_raw(path, window), camera, path)
             if codes.ndim != 2 or codes.dtype != np.uint8 or codes.max() >= _CODES:
                 raise DataError(sentence("an 8-bit mask of codes 0 to 33", "something else", path))
             mask = _to_ours(sample.side)[codes]

@@ -8,7 +8,7 @@ frame. Joint 0 of the source is the palm centre: it stays in ``extra["palm_mm"]`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -40,6 +40,7 @@ from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
 from handsynth.imaging.registration import register_depth, registered, same_camera, seen_by
+from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
 _SEQUENCE = re.compile(r"B[1-6](Counting|Random)")
@@ -116,25 +117,21 @@ class Stb:
     def annotations(self, root: Path, options: StbOptions) -> list[Path]:
         return [block.labels for block in self._blocks(root, options)]
 
-    def catalogue(self, root: Path, options: StbOptions) -> pa.Table:
-        tables = []
+    def catalogue(self, root: Path, options: StbOptions) -> Iterator[pa.Table]:
         for block in self._blocks(root, options):
             value = read_mat(block.labels, ["handPara"])["handPara"]
             value = value[..., None] if value.ndim == 2 else value  # MATLAB drops a last side of 1
             labels = numbers(value, (3, 21, None), "handPara", block.labels).transpose(2, 1, 0)
-            tables += [
-                self._view_table(root, block, view, labels, options)
-                for view in _views().values()
-                if view.part == block.part and view.prefix in block.prefixes
-            ]
-        return pa.concat_tables(tables).combine_chunks()
+            for view in _views().values():
+                if view.part == block.part and view.prefix in block.prefixes:
+                    yield self._view_table(root, block, view, labels, options)
 
-    def load(self, root: Path, row: Mapping[str, Any]) -> HandSample:
+    def load(self, root: Path, row: Mapping[str, Any], window: Box | None = None) -> HandSample:
         sample = from_row(row)
         manifest = load_manifest(self.name)
         path = inside(root, row["rgb_file"])
         assert sample.camera is not None
-        rgb = require_size(read_color(path), sample.camera, path)
+        rgb = require_size(read_color(path, window), sample.camera, path)
         if row["depth_file"] is None:
             return replace(sample, rgb=rgb)
         camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")

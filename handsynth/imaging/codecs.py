@@ -10,14 +10,18 @@ import cv2
 import numpy as np
 
 from handsynth.errors import DataError, MissingError, SpaceError, sentence
+from handsynth.imaging.warp import Box
 from handsynth.runtime import files
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAX_PIXELS = 1 << 28
 
 
-def read_color(path: Path) -> np.ndarray:
+def read_color(path: Path, window: Box | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB from an 8-bit PNG or JPEG; grey is repeated, alpha dropped.
+
+    Args:
+        window: the part that the caller will look at; pixels outside may be left black.
 
     Raises:
         MissingError, DataError: the file is not there, is damaged or is no picture.
@@ -26,8 +30,10 @@ def read_color(path: Path) -> np.ndarray:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def read_raw(path: Path) -> np.ndarray:
+def read_raw(path: Path, window: Box | None = None) -> np.ndarray:
     """The picture as stored: (H, W) or (H, W, C), its own dtype; three or four channels come as RGB(A).
+
+    ``window`` as in :func:`read_color`.
 
     Raises:
         MissingError, DataError: as :func:`read_color`.

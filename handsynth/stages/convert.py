@@ -30,7 +30,7 @@ def convert(
     space = Workspace.of(workspace)
     reader, writer = get_format(name), get_format(as_)
     source = space.data(name, root)
-    table = open_catalogue(reader, source, reader.options_type())
+    table = open_catalogue(reader, source, reader.options_type()).table
     folder = Path(out) if out else space.root / "data" / f"{name}-{as_}"
     with progress.task(f"{name} to {as_}", len(table)) as advance:
 

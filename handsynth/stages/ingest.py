@@ -18,16 +18,17 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, MissingError, UsageError, sentence
 from handsynth.formats import get_format
-from handsynth.formats.catalogue import open_catalogue
+from handsynth.formats.catalogue import open_catalogue, read_catalogue
 from handsynth.formats.format import FILE_COLUMNS, Format
 from handsynth.hand.joints import INDEX, WRIST
 from handsynth.hand.pose import palm_from_wrist
+from handsynth.hand.rows import from_row
 from handsynth.hand.sample import ABSENT, DERIVED, LABELLED, HandSample
 from handsynth.imaging.warp import Box, crop, mask_box, square_box
-from handsynth.runtime import files, progress
+from handsynth.runtime import progress
 from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
-from handsynth.runtime.settings import Settings, digest, override
+from handsynth.runtime.settings import Settings, override
 from handsynth.stages.workspace import Workspace
 from handsynth.store import checks
 from handsynth.store.read import open_store
@@ -42,6 +43,7 @@ _FARTHEST = 4.0
 class _Task:
     root: Path
     options: Settings
+    catalogue: Path | None
     address: str
     plan: StorePlan
     shard: int
@@ -96,14 +98,13 @@ def ingest(
     options = override(format.options_type(), settings)
     space = Workspace.of(workspace)
     folder, address = space.data(name, root), space.new_store(store or name)
-    _catalogue.cache_clear()
-    source = Source(kind="dataset", name=name, hash=_source_hash(format, folder, options))
-    table = _catalogue(name, folder, options, source.hash)[:limit]
+    catalogue = open_catalogue(format, folder, options)
+    table = catalogue.table[:limit]
     if not len(table):
         raise DataError(sentence("at least one sample", "none", folder, "check that the download is complete"))
     _check_source(table, format, folder, accept)
     plan = StorePlan(
-        source=source,
+        source=Source(kind="dataset", name=name, hash=catalogue.hash),
         settings={
             "options": msgspec.to_builtins(options),
             "margin": margin,
@@ -126,7 +127,7 @@ def ingest(
         )
         return address
     with writing(address, plan, overwrite=overwrite) as todo:
-        tasks = [_Task(folder, options, address, plan, shard) for shard in todo]
+        tasks = [_Task(folder, options, catalogue.file, address, plan, shard) for shard in todo]
         with progress.task(f"ingesting {name}", plan.slots) as advance:
             advance(plan.slots - sum(len(plan.slot_range(shard)) for shard in todo))
             for record in run_tasks(_ingest_shard, tasks, workers=workers, scheduler=scheduler):
@@ -151,12 +152,10 @@ def square(sample: HandSample, size: int, margin: float, cropped: bool) -> HandS
     if cropped:
         side = max(height, width)
         return crop(sample, Box((width - side) // 2, (height - side) // 2, side), size)
-    points = _points(sample)
-    if points is not None:
-        box = square_box(points, margin)
-    elif sample.mask is not None and sample.mask.any():
+    box = _window(sample, margin)
+    if box is None and sample.mask is not None and sample.mask.any():
         box = mask_box(sample.mask, margin)
-    else:
+    if box is None:
         return Reject(sample.key, sentence("joints or a mask to crop around", "neither", sample.key))
     overlaps = -box.side < box.x < width and -box.side < box.y < height
     if not overlaps or box.side > _FARTHEST * max(height, width):
@@ -196,11 +195,13 @@ def _ingest_shard(task: _Task) -> ShardRecord:
 def _items(task: _Task) -> Iterator[Item]:
     plan, slots = task.plan, task.plan.slot_range(task.shard)
     format = get_format(plan.source.name)
-    table = _catalogue(plan.source.name, task.root, task.options, plan.source.hash)
+    table = _rows(plan.source.name, task.root, task.options, plan.source.hash, task.catalogue)
     rows = table.slice(slots.start, len(slots)).to_pylist()
     for slot, row in zip(slots, rows, strict=True):
         try:
-            sample = square(format.load(task.root, row), plan.size, plan.settings["margin"], plan.settings["cropped"])
+            window = None if plan.settings["cropped"] else _window(from_row(row), plan.settings["margin"])
+            loaded = format.load(task.root, row, window)
+            sample = square(loaded, plan.size, plan.settings["margin"], plan.settings["cropped"])
         except (MissingError, DataError) as error:
             sample = Reject(row["key"], _without_root(str(error), task.root))
         if isinstance(sample, HandSample) and plan.settings["root_joint"] == "palm":
@@ -208,17 +209,13 @@ def _items(task: _Task) -> Iterator[Item]:
         yield slot, sample, None
 
 
-@lru_cache(maxsize=2)
-def _catalogue(name: str, root: Path, options: Settings, source_hash: str) -> pa.Table:
-    """The catalogue, read once per worker; the hash makes a long-lived worker read a changed source again."""
-    return open_catalogue(get_format(name), root, options)
-
-
-def _source_hash(format: Format, root: Path, options: Settings) -> str:
-    """Changes with the bytes of the annotation files and of the format's manifest; not with the root's place."""
-    manifest = files.shipped("manifests") / f"{format.name}.toml"
-    sums = {path.relative_to(root).as_posix(): files.sha256(path) for path in format.annotations(root, options)}
-    return digest([sums, files.sha256(manifest) if manifest.is_file() else None])
+@lru_cache(maxsize=1)
+def _rows(name: str, root: Path, options: Settings, source_hash: str, cached: Path | None) -> pa.Table:
+    """The catalogue, opened once per worker: from the cache, or parsed again where a worker cannot see it."""
+    found = read_catalogue(cached) if cached else None
+    if found is None or found.hash != source_hash:
+        found = open_catalogue(get_format(name), root, options)
+    return found.table
 
 
 def _pixel_fields(table: pa.Table) -> tuple[PixelField, ...]:
@@ -259,6 +256,12 @@ def _check_arguments(
     for expected, found, where, is_wrong in wrong:
         if is_wrong:
             raise UsageError(sentence(expected, repr(found), where))
+
+
+def _window(sample: HandSample, margin: float) -> Box | None:
+    """The square that will be cut around a sample's known joints; needs no pixels."""
+    points = _points(sample)
+    return None if points is None else square_box(points, margin)
 
 
 def _points(sample: HandSample) -> np.ndarray | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from handsynth.formats.format import Format
 from handsynth.hand.camera import Camera
 from handsynth.hand.sample import HandSample
 from handsynth.simulator import SimulatorSettings, simulate
@@ -46,6 +49,11 @@ def enlarged(sample: HandSample) -> HandSample:
         depth_camera=enlarge(sample.depth_camera),
         keypoints_px=((sample.keypoints_px + 0.5) * _SHRINK - 0.5).astype(np.float32),
     )
+
+
+def listed(format: Format, root: Path, options: Any) -> pa.Table:
+    """A format's whole catalogue, parsed anew."""
+    return pa.concat_tables(format.catalogue(root, options)).combine_chunks()
 
 
 def real(name: str) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ class Listed:
     def annotations(self, root: Path, options: Options) -> list[Path]:
         return [root / "keys.txt"]
 
-    def catalogue(self, root: Path, options: Options) -> pa.Table:
+    def catalogue(self, root: Path, options: Options) -> Iterator[pa.Table]:
         self.parsed += 1
         text = (root / "keys.txt").read_text()
         keys = (text.upper() if options.shout else text).split()
-        return build_table(len(keys), key=keys, rgb_file=self.files)
+        yield build_table(len(keys), key=keys, rgb_file=self.files)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def keys(format: Any, root: Path, **options: Any) -> list[str]:
-    return open_catalogue(format, root, Options(**options)).column("key").to_pylist()
+    return open_catalogue(format, root, Options(**options)).table.column("key").to_pylist()
 
 
 def test_parsed_once(root: Path, cache: Path) -> None:
@@ -70,17 +71,44 @@ def test_parsed_again_when_anything_changes(root: Path, monkeypatch: pytest.Monk
     assert format.parsed == 4
 
 
-def test_a_copy_elsewhere_shares_the_cache(root: Path, tmp_path: Path) -> None:
-    format = Listed()
-    keys(format, root)
+def test_a_copy_elsewhere_has_the_same_hash(root: Path, tmp_path: Path) -> None:
+    first = open_catalogue(Listed(), root, Options())
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / "keys.txt").write_text("a b c")
-    assert keys(format, copy) == ["a", "b", "c"]
+    assert open_catalogue(Listed(), copy, Options()).hash == first.hash
+    (copy / "keys.txt").write_text("a b d")
+    assert open_catalogue(Listed(), copy, Options()).hash != first.hash
+
+
+def test_unchanged_files_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Size and time of change tell; a file written a moment ago is read, for its time may not change again."""
+    format = Listed()
+    settle(root / "keys.txt")
+    keys(format, root)
+    monkeypatch.setattr(catalogue.files, "sha256", forbidden)
+    monkeypatch.setattr(catalogue, "_manifest_hash", lambda format: None)
+    keys(format, root)
     assert format.parsed == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", b"PAR1" * 20, "cut", "other table"])
+def test_older_catalogues_of_the_same_place_are_removed(root: Path, cache: Path) -> None:
+    keys(Listed(), root)
+    (root / "keys.txt").write_text("a b d")
+    keys(Listed(), root)
+    assert len(list(cache.iterdir())) == 1
+
+
+def settle(path: Path) -> None:
+    """Make a file look old."""
+    os.utime(path, ns=(10**18, 10**18))
+
+
+def forbidden(*_: object) -> str:
+    raise AssertionError("read")
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"ARROW1" * 20, "cut", "other table"])
 def test_a_damaged_cache_is_rebuilt(root: Path, cache: Path, damage: bytes | str) -> None:
     format = Listed()
     keys(format, root)
@@ -89,9 +117,9 @@ def test_a_damaged_cache_is_rebuilt(root: Path, cache: Path, damage: bytes | str
     if damage == "cut":
         cached.write_bytes(whole[: len(whole) // 2])
     elif damage == "other table":
-        import pyarrow.parquet as pq
-
-        pq.write_table(pa.table({"key": ["x"]}), cached)
+        table = pa.table({"key": ["x"]})
+        with pa.OSFile(str(cached), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+            out.write_table(table)
     else:
         assert isinstance(damage, bytes)
         cached.write_bytes(damage)

@@ -14,7 +14,7 @@ from handsynth.formats.catalogue import open_catalogue
 from handsynth.formats.ge_realworld import GeRealWorld, GeRealWorldOptions
 from handsynth.hand.pose import palm_length, side_share
 from handsynth.hand.rows import column
-from tests.formats.samples import real, simulated
+from tests.formats.samples import listed, real, simulated
 
 OPTIONS = GeRealWorldOptions()
 
@@ -32,7 +32,7 @@ def change(path: Path, **variables: Any) -> None:
 
 def test_real_samples_are_what_the_facts_say() -> None:
     root = real("ge_realworld")
-    table = open_catalogue(GeRealWorld(), root, OPTIONS)
+    table = open_catalogue(GeRealWorld(), root, OPTIONS).table
     assert len(table) == 340
     assert table.column("split").to_pylist() == ["train"] * 200 + ["test"] * 140
     joints, keypoints = column(table, "joints_mm"), column(table, "keypoints_px")
@@ -48,7 +48,7 @@ def test_real_samples_are_what_the_facts_say() -> None:
 
 def test_real_sample_loads_with_its_crop_camera() -> None:
     root = real("ge_realworld")
-    row = open_catalogue(GeRealWorld(), root, OPTIONS).slice(1, 1).to_pylist()[0]
+    row = open_catalogue(GeRealWorld(), root, OPTIONS).table.slice(1, 1).to_pylist()[0]
     sample = GeRealWorld().load(root, row)
     assert sample.rgb is not None
     assert sample.rgb.shape == (256, 256, 3)
@@ -61,10 +61,10 @@ def test_real_sample_loads_with_its_crop_camera() -> None:
 
 
 def test_split_follows_the_file_number_not_the_row(written: Path) -> None:
-    table = GeRealWorld().catalogue(written, OPTIONS)
+    table = listed(GeRealWorld(), written, OPTIONS)
     words = dict(zip(table.column("key").to_pylist(), table.column("split").to_pylist(), strict=True))
     assert words == {"00000": "train", "00001": "train", "00002": "train", "00300": "test"}
-    shifted = GeRealWorld().catalogue(written, GeRealWorldOptions(test_from=2))
+    shifted = listed(GeRealWorld(), written, GeRealWorldOptions(test_from=2))
     assert shifted.column("split").to_pylist() == ["train", "train", "test", "test"]
 
 
@@ -98,7 +98,7 @@ def test_annotations_that_disagree_are_refused(written: Path, file: str, variabl
 
 
 def test_image_paths_in_cells_are_read(written: Path) -> None:
-    before = GeRealWorld().catalogue(written, OPTIONS)
+    before = listed(GeRealWorld(), written, OPTIONS)
     cells = np.array(before.column("rgb_file").to_pylist(), dtype=object)[:, None]
     change(written / "params.mat", image_path=cells)
-    assert GeRealWorld().catalogue(written, OPTIONS).equals(before)
+    assert listed(GeRealWorld(), written, OPTIONS).equals(before)

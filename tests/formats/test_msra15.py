@@ -18,7 +18,7 @@ from handsynth.formats.msra15 import Msra15, Msra15Options, read_bin, read_joint
 from handsynth.hand.joints import INDEX, WRIST
 from handsynth.hand.pose import bone_lengths, palm_length, side_share
 from handsynth.hand.rows import column, from_row
-from tests.formats.samples import real, simulated
+from tests.formats.samples import listed, real, simulated
 
 CAMERA = load_manifest("msra15").camera("depth")
 OPTIONS = Msra15Options()
@@ -39,7 +39,7 @@ def lines(count: int, rows: int, end: str = "\n") -> bytes:
 
 
 def test_signs(tmp_path: Path) -> None:
-    table = Msra15().catalogue(lay_out(tmp_path, lines(1, 1), 1), OPTIONS)
+    table = listed(Msra15(), lay_out(tmp_path, lines(1, 1), 1), OPTIONS)
     sample = from_row(table.to_pylist()[0])
     assert sample.joints_mm is not None
     assert sample.keypoints_px is not None
@@ -49,7 +49,7 @@ def test_signs(tmp_path: Path) -> None:
 
 def test_a_real_joint_file(tmp_path: Path) -> None:
     source = real("msra14") / "joint.txt"
-    table = open_catalogue(Msra15(), lay_out(tmp_path, source.read_bytes(), 280), OPTIONS)
+    table = open_catalogue(Msra15(), lay_out(tmp_path, source.read_bytes(), 280), OPTIONS).table
     joints, keypoints = column(table, "joints_mm"), column(table, "keypoints_px")
     assert joints.shape == (280, 21, 3)
     assert side_share(joints) == 1.0
@@ -157,7 +157,7 @@ def test_folds(tmp_path: Path) -> None:
         lay_out(tmp_path, lines(1, 1), 1, place)
 
     def split(options: Msra15Options) -> dict[str, str]:
-        table = Msra15().catalogue(tmp_path, options)
+        table = listed(Msra15(), tmp_path, options)
         return dict(zip(table.column("key").to_pylist(), table.column("split").to_pylist(), strict=True))
 
     keys = ["P0/1/000000", "P0/TIP/000000", "P3/1/000000", "P8/Y/000000"]
@@ -169,7 +169,7 @@ def test_folds(tmp_path: Path) -> None:
 
 def test_known_bad_frames_are_kept_and_marked(tmp_path: Path) -> None:
     lay_out(tmp_path, lines(175, 175), 175, "P2/TIP")
-    rows = Msra15().catalogue(tmp_path, OPTIONS).to_pylist()
+    rows = listed(Msra15(), tmp_path, OPTIONS).to_pylist()
     marked = [i for i, row in enumerate(rows) if dict(row["extra"]) == {"known_bad": [1.0]}]
     assert marked == [127, 172, 173, 174]
     assert len(rows) == 175
@@ -188,7 +188,7 @@ def test_depth_is_cut_to_the_hand(tmp_path: Path) -> None:
     assert sample.depth_mm is not None
     assert sample.mask is not None
     Msra15().write(tmp_path, [sample, replace(sample, mask=None)], OPTIONS)
-    cut, whole = (Msra15().load(tmp_path, row).depth_mm for row in Msra15().catalogue(tmp_path, OPTIONS).to_pylist())
+    cut, whole = (Msra15().load(tmp_path, row).depth_mm for row in listed(Msra15(), tmp_path, OPTIONS).to_pylist())
     assert cut is not None
     assert whole is not None
     assert 0 < np.isfinite(cut).sum() < np.isfinite(whole).sum()
@@ -197,7 +197,7 @@ def test_depth_is_cut_to_the_hand(tmp_path: Path) -> None:
 def test_an_empty_frame_is_refused(tmp_path: Path) -> None:
     """Some files of the real dataset hold no measurement at all."""
     lay_out(tmp_path, lines(1, 1), 1)
-    [row] = Msra15().catalogue(tmp_path, OPTIONS).to_pylist()
+    [row] = listed(Msra15(), tmp_path, OPTIONS).to_pylist()
     with pytest.raises(DataError, match="expected depth of a hand, found no measurement"):
         Msra15().load(tmp_path, row)
     sample = simulated("msra15")[0]

@@ -21,7 +21,7 @@ from handsynth.hand.pose import chirality
 from handsynth.hand.rows import column
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.codecs import read_color, write_png
-from tests.formats.samples import real, simulated
+from tests.formats.samples import listed, real, simulated
 
 OPTIONS = NoOptions()
 
@@ -64,7 +64,7 @@ def lay_out_real(root: Path) -> Path:
 
 def test_real_samples_reproject(tmp_path: Path) -> None:
     root = lay_out_real(tmp_path)
-    rows = open_catalogue(Rhd(), root, OPTIONS).to_pylist()
+    rows = open_catalogue(Rhd(), root, OPTIONS).table.to_pylist()
     assert [row["key"] for row in rows] == ["training/00111-left", "training/01111-left", "training/11111-right"]
     for row in rows:
         sample = Rhd().load(root, row)
@@ -79,7 +79,7 @@ def test_real_samples_reproject(tmp_path: Path) -> None:
 def test_both_hands_keep_their_rows(tmp_path: Path) -> None:
     e = entry()
     e["xyz"][21:, 2] += 0.2  # the hands at different depths prove that the offset of 21 is not swapped
-    table = Rhd().catalogue(lay_out(tmp_path, {111: e, 7: entry(1)}), OPTIONS)
+    table = listed(Rhd(), lay_out(tmp_path, {111: e, 7: entry(1)}), OPTIONS)
     assert table.column("key").to_pylist() == [
         "training/00007-left",
         "training/00007-right",
@@ -100,7 +100,7 @@ def test_a_hand_of_zeros_is_absent(tmp_path: Path) -> None:
     stored = read_pickle(tmp_path / "training/anno_training.pickle")[0]
     assert stored["uv_vis"].shape == (42, 3)
     assert not stored["xyz"][21:].any()
-    assert Rhd().catalogue(tmp_path, OPTIONS).column("side").to_pylist() == ["left"]
+    assert listed(Rhd(), tmp_path, OPTIONS).column("side").to_pylist() == ["left"]
 
 
 @pytest.mark.parametrize(("red", "green", "metres"), [(255, 255, 5.0), (25, 10, 0.48905165), (128, 1, 2.5001144)])
@@ -109,7 +109,7 @@ def test_depth_bytes(tmp_path: Path, red: int, green: int, metres: float) -> Non
     picture = np.zeros((320, 320, 3), np.uint8)
     picture[10, 20] = red, green, 0
     write_png(root / "training/depth/00000.png", picture)
-    depth = Rhd().load(root, Rhd().catalogue(root, OPTIONS).to_pylist()[0]).depth_mm
+    depth = Rhd().load(root, listed(Rhd(), root, OPTIONS).to_pylist()[0]).depth_mm
     assert depth is not None
     assert depth[10, 20] == pytest.approx(metres * 1000, abs=1e-2)
     assert np.isfinite(depth).sum() == 1
@@ -120,7 +120,7 @@ def test_part_codes_of_each_hand(tmp_path: Path) -> None:
     codes = np.zeros((320, 320), np.uint8)
     codes[0, :34] = np.arange(34)
     write_png(root / "training/mask/00000.png", codes)
-    left, right = (Rhd().load(root, row).mask for row in Rhd().catalogue(root, OPTIONS).to_pylist())
+    left, right = (Rhd().load(root, row).mask for row in listed(Rhd(), root, OPTIONS).to_pylist())
     assert left is not None
     assert right is not None
     thumb = [FIRST_PHALANX + 2, FIRST_PHALANX + 1, FIRST_PHALANX]  # tip first in the source
@@ -133,14 +133,14 @@ def test_part_codes_of_each_hand(tmp_path: Path) -> None:
     codes[0, 0] = 34
     write_png(root / "training/mask/00000.png", codes)
     with pytest.raises(DataError, match="codes 0 to 33"):
-        Rhd().load(root, Rhd().catalogue(root, OPTIONS).to_pylist()[0])
+        Rhd().load(root, listed(Rhd(), root, OPTIONS).to_pylist()[0])
 
 
 def test_an_unknown_part_becomes_palm(tmp_path: Path) -> None:
     hand = simulated("rhd")[0]
     assert hand.mask is not None
     Rhd().write(tmp_path, [replace(hand, mask=np.minimum(hand.mask, HAND))], OPTIONS)
-    mask = Rhd().load(tmp_path, Rhd().catalogue(tmp_path, OPTIONS).to_pylist()[0]).mask
+    mask = Rhd().load(tmp_path, listed(Rhd(), tmp_path, OPTIONS).to_pylist()[0]).mask
     assert mask is not None
     assert set(np.unique(mask).tolist()) == {0, PALM_PART}
 
@@ -181,11 +181,11 @@ def test_images_that_lack(tmp_path: Path) -> None:
     lay_out(tmp_path, {0: entry(), 1: entry()})
     (tmp_path / "training/color/00001.png").unlink()
     with pytest.raises(DataError, match=r"the 2 images that anno_training\.pickle labels, found 1"):
-        Rhd().catalogue(tmp_path, OPTIONS)
+        listed(Rhd(), tmp_path, OPTIONS)
 
 
 def test_an_image_of_another_size(tmp_path: Path) -> None:
     root = lay_out(tmp_path, {0: entry()})
     write_png(root / "training/color/00000.png", np.zeros((320, 319, 3), np.uint8))
     with pytest.raises(DataError, match="320 x 320 px, found 319 x 320"):
-        Rhd().load(root, Rhd().catalogue(root, OPTIONS).to_pylist()[0])
+        Rhd().load(root, listed(Rhd(), root, OPTIONS).to_pylist()[0])

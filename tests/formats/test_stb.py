@@ -17,7 +17,7 @@ from handsynth.hand.joints import INDEX, WRIST
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, LABELLED
 from handsynth.imaging.codecs import read_raw, write_png
-from tests.formats.samples import simulated
+from tests.formats.samples import listed, simulated
 
 BLANK = np.zeros((480, 640, 3), dtype=np.uint8)
 
@@ -42,7 +42,7 @@ def points(frames: int = 1) -> np.ndarray:
 
 def test_labels_of_the_depth_camera_come_to_colour(tmp_path: Path) -> None:
     lay_out(tmp_path, points())
-    [row] = Stb().catalogue(tmp_path, StbOptions()).to_pylist()
+    [row] = listed(Stb(), tmp_path, StbOptions()).to_pylist()
     sample = from_row(row)
     pinky = INDEX["pinky_mcp"]
     assert sample.joints_mm is not None
@@ -57,7 +57,7 @@ def test_labels_of_the_depth_camera_come_to_colour(tmp_path: Path) -> None:
 
 def test_bumblebee_views(tmp_path: Path) -> None:
     lay_out(tmp_path, points())
-    rows = Stb().catalogue(tmp_path, StbOptions(part="BB")).to_pylist()
+    rows = listed(Stb(), tmp_path, StbOptions(part="BB")).to_pylist()
     left, right = (from_row(row) for row in rows)
     assert (left.view, right.view) == ("BB_left", "BB_right")
     assert left.moment == right.moment == "B1Counting/0"
@@ -70,7 +70,7 @@ def test_bumblebee_views(tmp_path: Path) -> None:
 
 def test_wrist_is_derived_from_the_palm_and_says_so(tmp_path: Path) -> None:
     lay_out(tmp_path, points())
-    [row] = Stb().catalogue(tmp_path, StbOptions()).to_pylist()
+    [row] = listed(Stb(), tmp_path, StbOptions()).to_pylist()
     sample = from_row(row)
     assert sample.joints_mm is not None
     palm, ring = sample.extra["palm_mm"][0], sample.joints_mm[INDEX["ring_mcp"]]
@@ -81,7 +81,7 @@ def test_wrist_is_derived_from_the_palm_and_says_so(tmp_path: Path) -> None:
 
 def test_frames_are_numbers_and_views_of_a_frame_share_its_moment(tmp_path: Path) -> None:
     lay_out(tmp_path, points(11))
-    table = Stb().catalogue(tmp_path, StbOptions(part="both"))
+    table = listed(Stb(), tmp_path, StbOptions(part="both"))
     assert len(table) == 33
     assert table.column("key").to_pylist()[9:12] == [
         "B1Counting/SK_color_9",
@@ -94,7 +94,7 @@ def test_frames_are_numbers_and_views_of_a_frame_share_its_moment(tmp_path: Path
 def test_splits_and_folders_without_images(tmp_path: Path) -> None:
     for sequence in ("B1Counting", "B1Random", "B2Random", "B6Counting"):
         lay_out(tmp_path, points(), sequence, folder=".")
-    table = Stb().catalogue(tmp_path, StbOptions())
+    table = listed(Stb(), tmp_path, StbOptions())
     split = dict(zip(table.column("sequence").to_pylist(), table.column("split").to_pylist(), strict=True))
     assert split == {"B1Counting": "test", "B1Random": "test", "B2Random": "train", "B6Counting": "train"}
     assert table.column("rgb_file").to_pylist()[0] == "B1Counting/SK_color_0.png"
@@ -107,7 +107,7 @@ def test_depth_bytes(tmp_path: Path, depth_mm: int, red: int, green: int) -> Non
     picture = BLANK.copy()
     picture[100, 200] = red, green, 0
     write_png(tmp_path / "images/B1Counting/SK_depth_0.png", picture)
-    [row] = Stb().catalogue(tmp_path, StbOptions(depth="raw")).to_pylist()
+    [row] = listed(Stb(), tmp_path, StbOptions(depth="raw")).to_pylist()
     sample = Stb().load(tmp_path, row)
     assert sample.depth_mm is not None
     assert sample.depth_camera is not None
@@ -121,7 +121,7 @@ def test_depth_choices(tmp_path: Path) -> None:
     Stb().write(tmp_path, simulated("stb_sk")[:1], StbOptions())
     loaded = {}
     for depth in ("registered", "raw", "none"):
-        [row] = Stb().catalogue(tmp_path, StbOptions(depth=depth)).to_pylist()
+        [row] = listed(Stb(), tmp_path, StbOptions(depth=depth)).to_pylist()
         loaded[depth] = Stb().load(tmp_path, row)
     assert loaded["none"].depth_mm is None
     assert loaded["raw"].depth_camera == load_manifest("stb").camera("sk_depth")
@@ -140,7 +140,7 @@ def test_depth_choices(tmp_path: Path) -> None:
 def test_write_inverts_labels_exactly(tmp_path: Path) -> None:
     labels = points(3)
     lay_out(tmp_path / "a", labels)
-    rows = Stb().catalogue(tmp_path / "a", StbOptions(part="both")).to_pylist()
+    rows = listed(Stb(), tmp_path / "a", StbOptions(part="both")).to_pylist()
     Stb().write(tmp_path / "b", (Stb().load(tmp_path / "a", row) for row in rows), StbOptions(part="both"))
     for part in ("SK", "BB"):
         stored = loadmat(tmp_path / f"b/labels/B1Counting_{part}.mat")["handPara"]
@@ -151,7 +151,7 @@ def test_write_inverts_labels_exactly(tmp_path: Path) -> None:
 def test_both_hands_of_one_image_become_two_frames(tmp_path: Path) -> None:
     first = simulated("stb_sk")[0]
     Stb().write(tmp_path, [first, replace(first, key="other")], StbOptions())
-    assert len(Stb().catalogue(tmp_path, StbOptions())) == 2
+    assert len(listed(Stb(), tmp_path, StbOptions())) == 2
 
 
 @pytest.mark.parametrize(
@@ -162,29 +162,29 @@ def test_labels_of_another_shape(tmp_path: Path, shape: tuple[int, ...], says: s
     lay_out(tmp_path, points(2))
     write_mat(tmp_path / "labels/B1Counting_SK.mat", {"handPara": np.full(shape, 500.0)})
     with pytest.raises(DataError, match=says):
-        Stb().catalogue(tmp_path, StbOptions())
+        listed(Stb(), tmp_path, StbOptions())
 
 
 def test_more_images_than_labels(tmp_path: Path) -> None:
     lay_out(tmp_path, points(2))
     write_png(tmp_path / "images/B1Counting/SK_color_2.png", BLANK)
     with pytest.raises(DataError, match=r"expected 2 images SK_color.*found 3"):
-        Stb().catalogue(tmp_path, StbOptions())
+        listed(Stb(), tmp_path, StbOptions())
 
 
 def test_images_without_labels(tmp_path: Path) -> None:
     lay_out(tmp_path, points())
     (tmp_path / "labels/B1Counting_SK.mat").unlink()
     with pytest.raises(MissingError, match=r"B1Counting_SK\.mat"):
-        Stb().catalogue(tmp_path, StbOptions())
-    assert len(Stb().catalogue(tmp_path, StbOptions(part="BB"))) == 2
+        listed(Stb(), tmp_path, StbOptions())
+    assert len(listed(Stb(), tmp_path, StbOptions(part="BB"))) == 2
 
 
 def test_a_kind_of_image_may_lack_altogether_but_not_in_part(tmp_path: Path) -> None:
     for sequence in ("B1Counting", "B2Counting"):
         lay_out(tmp_path, points(), sequence)
         (tmp_path / f"images/{sequence}/BB_right_0.png").unlink()
-    assert len(Stb().catalogue(tmp_path, StbOptions(part="BB"))) == 2
+    assert len(listed(Stb(), tmp_path, StbOptions(part="BB"))) == 2
     (tmp_path / "images/B2Counting/BB_left_0.png").unlink()
     with pytest.raises(DataError, match=r"BB_left_0\.png"):
-        Stb().catalogue(tmp_path, StbOptions(part="BB"))
+        listed(Stb(), tmp_path, StbOptions(part="BB"))

@@ -261,8 +261,11 @@ def report(
 
 
 @command("datasets:datasets", STORES)
-def datasets(name: Annotated[str | None, Argument(help="Dataset to read about.")] = None) -> None:
-    """List the datasets handsynth reads, or tell all about one: licence, download, layout, what is found here."""
+def datasets(
+    name: Annotated[str | None, Argument(help="Dataset to read about.")] = None,
+    root: Annotated[Path | None, Argument(help="Folder to look at for what is there; data/NAME by default.")] = None,
+) -> None:
+    """List the datasets handsynth reads, or tell all about one: what to download, where to put it, what is missing."""
 
 
 @command("info:info", STORES)
@@ -290,8 +293,12 @@ def export(
     store: StoreName = None,
     as_: FormatName = "ge_realworld",
     out: Annotated[Path | None, Option(help="Folder to write; data/STORE-FORMAT by default.")] = None,
+    settings: Assignments = [],
 ) -> None:
-    """Write a store's samples in a dataset's own layout, for downstream trainers."""
+    """Write a store's samples in a dataset's own layout, for downstream trainers; say what it cannot hold.
+
+    `handsynth export sim --as coco`
+    """
 
 
 @command("convert:convert", STORES)
@@ -300,8 +307,15 @@ def convert(
     root: Annotated[Path, Argument(help="Folder of its raw files.")],
     as_: FormatName,
     out: Annotated[Path | None, Option(help="Folder to write; data/NAME-FORMAT by default.")] = None,
+    limit: Annotated[int | None, Option(help="Take the first N samples only.")] = None,
+    settings: Assignments = [],
+    as_settings: Annotated[list[str], Option("--as-set", metavar="KEY=VALUE", help="The same for FORMAT.")] = [],
+    dry_run: DryRun = False,
 ) -> None:
-    """Rewrite raw files of one dataset in the layout of another, without a store between."""
+    """Rewrite raw files of one dataset in the layout of another, sample by sample; say what it cannot hold.
+
+    `handsynth convert rhd ~/RHD_published_v2 --as coco --out rhd-coco`
+    """
 
 
 @command("migrate:migrate", STORES)

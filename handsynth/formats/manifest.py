@@ -58,6 +58,9 @@ class Manifest(Settings, frozen=True, kw_only=True):
     paper: str
     layout: str
     """The tree that a download unpacks to."""
+    expected: dict[str, int] = msgspec.field(default_factory=dict)
+    """Patterns of files below the dataset's folder -> how many a whole download has; 0 where nobody says. A pattern
+    has ``*`` within names only; alternatives are joined by `` or ``, and their files are counted together."""
     counts: dict[str, int]
     """Images or samples by the part that the publisher counts."""
     joints: tuple[str, ...]

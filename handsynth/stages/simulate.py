@@ -128,14 +128,14 @@ def _simulate_files(
         progress.say(f"would render {count} images as {name} to {folder}")
         return str(folder)
     ranges = [(chosen, start, min(start + 4, count)) for start in range(0, count, 4)]
-    with progress.task(f"rendering hands as {name}", count * samples_per_index(chosen)) as advance:
+    writer = get_format(name)
 
-        def samples() -> Iterator[HandSample]:
-            for part in run_tasks(_render_range, ranges, workers=workers, scheduler=scheduler, in_order=True):
-                advance(len(part))
-                yield from part
+    def samples() -> Iterator[HandSample]:
+        for part in run_tasks(_render_range, ranges, workers=workers, scheduler=scheduler, in_order=True):
+            yield from part
 
-        write_raw(folder, get_format(name), samples(), {_RECORD: canonical_json(made_by)})
+    beside = {_RECORD: canonical_json(made_by)}
+    write_raw(folder, writer, samples(), count * samples_per_index(chosen), writer.options_type(), beside)
     return str(folder)
 
 

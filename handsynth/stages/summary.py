@@ -11,6 +11,8 @@ import msgspec
 from handsynth.runtime.settings import parse
 from handsynth.training.run import Evaluation, read_run
 
+_WIDTH = 110
+
 
 def summarize(value: Any) -> dict[str, Any]:
     """Plain values about a stage's result.
@@ -56,14 +58,20 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
     pad, lines = "  " * depth, []
     for key, value in values.items():
         if isinstance(value, dict):
-            if value and not any(isinstance(inner, dict | list) for inner in value.values()):
-                lines.append(f"{pad}{key}: " + "  ".join(f"{name} {inner}" for name, inner in value.items()))
+            flat = not any(isinstance(inner, dict | list) for inner in value.values())
+            line = f"{pad}{key}: " + "  ".join(f"{name} {inner}" for name, inner in value.items())
+            if value and flat and len(line) <= _WIDTH:
+                lines.append(line)
+            elif flat:
+                width = min(max(map(len, value), default=0), _WIDTH // 2)
+                lines.append(f"{pad}{key}:")
+                lines += [f"{pad}  {name:<{width}}  {inner}" for name, inner in value.items()]
             else:
                 lines += [f"{pad}{key}:", *_lines(value, depth + 1)]
         elif isinstance(value, list | tuple):
             if all(isinstance(item, int | float) or (isinstance(item, str) and len(item) < 24) for item in value):
                 text = f"{pad}{key}: {', '.join(map(str, value))}"
-                lines += textwrap.wrap(text, 110, subsequent_indent=pad + "  ", break_long_words=False) or [text]
+                lines += textwrap.wrap(text, _WIDTH, subsequent_indent=pad + "  ", break_long_words=False) or [text]
                 continue
             lines.append(f"{pad}{key}:")
             for item in value:

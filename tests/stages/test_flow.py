@@ -131,7 +131,7 @@ def test_a_run_of_a_store_that_changed_is_not_scored_silently(tmp_path: Path) ->
 def test_export_writes_what_ingest_reads(space: Workspace, tmp_path: Path) -> None:
     from handsynth.stages.ingest import ingest
 
-    folder = export("hands", "msra15", tmp_path / "raw", workspace=space)
+    folder = Path(export("hands", "msra15", tmp_path / "raw", workspace=space).path)
     store = space.store(ingest("msra15", folder, str(tmp_path / "again"), workers=1, workspace=space))
     assert len(store) == len(space.store("hands"))
     with pytest.raises(StoreError, match="an empty folder"):

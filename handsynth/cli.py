@@ -149,11 +149,13 @@ def _root(
 # fmt: off
 @command("simulate:simulate", FLOW)
 def simulate(
-    count: Annotated[int, Option(help="Images to render.")] = 100,
+    count: Annotated[int | None, Option(help="Moments to render; 100, or with --poses all by default.")] = None,
     as_: Annotated[str | None, Option("--as", metavar="FORMAT", help="Write raw files in this layout.")] = None,
     out: Annotated[str | None, Option(help="Where to; by default stores/sim, or data/FORMAT.")] = None,
-    size: Annotated[int, Option(help="Side of the store's images in px.")] = 256,
+    size: Annotated[int | None, Option(help="Side of the store's images in px; 256 by default.")] = None,
     seed: Seed = 0,
+    poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see below.")] = None,
+    person: Annotated[str, Option(help="With --poses, one hand per subject or per frame.")] = "subject",
     settings: Assignments = [],
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -163,6 +165,9 @@ def simulate(
     """Render hands with exact joints, depth and masks: a store, or raw files of a dataset.
 
     `handsynth simulate --count 200 --as rhd` writes data/rhd as its publisher would.
+
+    `--poses STORE`: the simulator's hand is fitted to the labelled joints of each sample and rendered before its camera
+    and under its name, so that the new store pairs with the old one; says how far the joints lie from the given ones.
     """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,20 +10,20 @@ import numpy as np
 from handsynth.errors import UsageError, sentence
 from handsynth.runtime.seeds import rng as stream
 from handsynth.runtime.settings import Settings
-from handsynth.simulator import background
-from handsynth.simulator.anatomy import Anatomy, random_anatomies
-from handsynth.simulator.contact import PRESS_MM, gap_mm
-from handsynth.simulator.kinematics import WRIST_LIMITS, joints_mm, natural_angles, random_rotations
-from handsynth.simulator.render import Light, random_light
-from handsynth.simulator.rigs import FIXED_SIDE, CameraName, Rig, place
-from handsynth.simulator.skin import Skin, random_skin
-from handsynth.simulator.surface import Cones, hand_cones
+from handsynth.simulator.anatomy import AGES_YEARS, CHILDREN, Sex
+from handsynth.simulator.depth_sensor import DepthSensor
+from handsynth.simulator.items import Item
+from handsynth.simulator.looks import Looks
+from handsynth.simulator.orientation import Orientation
+from handsynth.simulator.posing import Bearing, PosedHand, Poses, draw_person, moving_hand, still_hand
+from handsynth.simulator.presets import PRESETS, CameraName, fixed_side
+from handsynth.simulator.props import draw_items, dressed
+from handsynth.simulator.rigs import Rig, draw_rig, place
+from handsynth.simulator.skin import Skin, draw_skin
+from handsynth.simulator.words import Words, require_subjects, words_of
 
-_CANDIDATES = 32
-_MIRROR = np.diag([-1.0, 1.0, 1.0])
-_ARM_Z = {"crop": (-0.35, 0.75)}
-_FAR_ARM_Z = (-0.3, 0.4)
-"""Range of z of the arm's direction: towards the camera it would hide the hand, away from it end in a wide picture."""
+_NEAR_ARM_Z, _FAR_ARM_Z = (-0.35, 0.75), (-0.3, 0.4)
+"""Range of z of the arm's direction, in pictures cut around hands and in whole ones, see ``Bearing``."""
 
 
 class SimulatorSettings(Settings, frozen=True, kw_only=True):
@@ -32,141 +32,155 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
     seed: int = 0
     camera: CameraName = "crop"
     side: Literal["left", "right", "both", "random"] = "random"
-    """"both" puts two hands into one image. STB always shows left hands and MSRA15 right ones."""
+    """"both" puts two hands into one image. Datasets of one side (STB left, MSRA15 right ...) always show that one."""
+    views: int = 0
+    """Calibrated cameras around the hands, at the same moment; 0 is as many as the camera's dataset has."""
     subjects: int = 4
     """People; image i shows person i mod subjects."""
+    ages: tuple[float, float] = AGES_YEARS
+    """Youngest and oldest, years."""
+    children: float = CHILDREN
+    """Share of people under 18 where the ages reach both sides of it."""
+    sexes: tuple[Sex, ...] = ("female", "male")
+    poses: Poses = "natural"
+    """natural, gestures (the named ones), or sequences (hands in motion, neighbouring frames after each other)."""
+    clip: int = 32
+    """Frames of a sequence, before the next person's turn."""
+    rate_hz: float = 30.0
+    """Frames per second of sequences."""
+    orientation: Orientation = "frontal"
+    """frontal (fingers mostly up, the arm away from the camera) or uniform over the sphere."""
     size: int = 256
     """Image side of the crop camera, px; the other cameras have their publisher's sizes."""
     scale: float = 1.0
     """Factor on image sizes, the cameras following: 0.25 makes quick miniatures."""
-    skin_tones: tuple[float, float] = (0.0, 1.0)
-    """0 lightest to 1 darkest, per person."""
-    backgrounds: tuple[background.Kind, ...] = background.KINDS
-    shadows: bool = True
-    exposure: tuple[float, float] = (0.8, 1.35)
-    white_balance: float = 0.06
-    """Standard deviation of the colour cast."""
-    blur_px: tuple[float, float] = (0.2, 0.7)
-    noise: tuple[float, float] = (0.0, 0.025)
-    """Standard deviation of linear light at white."""
-    depth_noise_mm: float = 0.0
-    """Standard deviation of the depth sensor; 0 keeps depth exact."""
-    depth_step_mm: float = 0.0
-    """Depth is rounded to multiples of this; 0 keeps it exact."""
+    looks: Looks = Looks()
+    """Skin, light, places, things and the camera's picture: see there."""
+    depth_sensor: DepthSensor = "none"
+    """none keeps depth exact; structured_light, time_of_flight and stereo measure as such sensors do."""
+    depth_strength: float = 1.0
+    """Factor on the sensor's errors."""
+    registered: bool | None = None
+    """Whether depth is given at the colour pixels, where the sensor has two cameras; by default as in the dataset."""
 
     def __post_init__(self) -> None:
-        fixed = FIXED_SIDE.get(self.camera)
+        fixed = fixed_side(self.camera)
         if fixed is not None and self.side not in ("random", fixed):
             raise UsageError(sentence(f"side {fixed} or random", self.side, f"settings of camera {self.camera}"))
         if self.subjects < 1 or self.size < 16 or not 0.02 <= self.scale <= 4:
             found = f"subjects {self.subjects}, size {self.size}, scale {self.scale}"
             raise UsageError(sentence("subjects >= 1, size >= 16, scale 0.02 to 4", found, "the simulator's settings"))
-        if self.camera == "msra15" and self.subjects > 9:
-            raise UsageError(sentence("at most 9 subjects", str(self.subjects), "settings of camera msra15"))
-        if not self.backgrounds:
-            raise UsageError(sentence("at least one kind of background", "none", "the simulator's settings"))
+        require_subjects(self.camera, self.subjects)
+        if not 0 <= self.views <= 64 or self.clip < 2 or not self.rate_hz > 0:
+            found = f"views {self.views}, clip {self.clip}, rate_hz {self.rate_hz:g}"
+            raise UsageError(sentence("views 0 to 64, clip >= 2, rate_hz above 0", found, "the simulator's settings"))
+        if not 0 <= self.depth_strength <= 10:
+            raise UsageError(sentence("0 to 10", f"{self.depth_strength:g}", "the setting depth_strength"))
+        if PRESETS[self.camera].beside and self.views not in (0, 2):
+            raise UsageError(sentence("2 views", str(self.views), f"settings of camera {self.camera}"))
+        if not self.sexes:
+            raise UsageError(sentence("female, male or both", "none", "the setting sexes"))
 
+    @property
+    def frames_in_a_row(self) -> int:
+        """Frames before the next person's turn."""
+        return self.clip if self.poses == "sequences" else 1
 
-@dataclass(frozen=True)
-class PosedHand:
-    """One hand in the scene's frame.
-
-    Attributes:
-        side: left or right.
-        joints_mm: (21, 3) float64.
-        radii_mm: (21,) flesh around each joint.
-        cones: its surface.
-    """
-
-    side: Literal["left", "right"]
-    joints_mm: np.ndarray
-    radii_mm: np.ndarray
-    cones: Cones
+    def words(self, index: int) -> Words:
+        """Where the moment of an index stands in its source."""
+        return words_of(self.camera, index, self.subjects, self.frames_in_a_row)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that fixes one moment; the scene's frame is that of the rig's first lens."""
+    """Everything that fixes one moment; the scene's frame is that of the rig's first lens.
+
+    Attributes:
+        index: of the moment.
+        take: what light and place go by: the index of a still, the number of a clip.
+        subject: number of the person.
+        hands: left before right.
+        rig: the cameras.
+        skin: the person's.
+        items: things in the hands or before them.
+    """
 
     index: int
+    take: str
     subject: int
     hands: tuple[PosedHand, ...]
     rig: Rig
     skin: Skin
-    light: Light
+    items: tuple[Item, ...] = ()
 
 
 def draw_scene(settings: SimulatorSettings, index: int) -> Scene:
     """The scene of one index: a pure function of the settings and the index."""
-    subject = index % settings.subjects
-    person = stream(settings.seed, "simulator", "person", subject)
-    anatomy = random_anatomies(person, 1)
-    skin = random_skin(person, settings.skin_tones)
-    rng = stream(settings.seed, "simulator", "pose", index)
-    sides = _sides(settings, rng)
-    arm_z = _ARM_Z.get(settings.camera, _FAR_ARM_Z)
-    hands = [_pose(rng, anatomy, side, arm_z, paired=len(sides) == 2) for side in sides]
+    row = settings.frames_in_a_row
+    take, frame = divmod(index, row)
+    subject, clip = take % settings.subjects, f"clip {take}"
+    person = draw_person(settings.seed, subject, settings.ages, settings.children, settings.sexes)
+    looks = settings.looks.settled()
+    skin = skin_of(settings.seed, subject, looks)
+    rng = stream(settings.seed, "simulator", "pose", take)
+    rig = _rig(settings, index, take)
+    sides = _sides(settings, index, rng)
+    arm_z = _FAR_ARM_Z if PRESETS[settings.camera].picture == "whole" else _NEAR_ARM_Z
+    bearing = Bearing(settings.orientation, arm_z, rig.eyes, paired=len(sides) == 2)
+    if settings.poses == "sequences":
+        hands = [
+            moving_hand(settings.seed, clip, frame, row, settings.rate_hz, person.anatomy, side, bearing)
+            for side in sides
+        ]
+    else:
+        hands = [still_hand(rng, settings.poses, person.anatomy, side, bearing) for side in sides]
     if len(hands) == 2:
         hands = _side_by_side(rng, hands)
-    joints = np.concatenate([hand.joints_mm for hand in hands])
-    rig, shift = place(settings.camera, rng, joints, settings.size, settings.scale)
-    hands = [_moved(hand, shift) for hand in hands]
-    light = random_light(stream(settings.seed, "simulator", "light", index))
-    return Scene(index, subject, tuple(hands), rig, skin, light)
+    extent = np.concatenate([hand.extent_mm for hand in hands])
+    rig, shift = place(settings.camera, rig, rng, extent, settings.size, settings.scale)
+    hands = [hand.shifted(shift) for hand in hands]
+    hands = dressed(looks, stream(settings.seed, "simulator", "dress", take), hands)
+    # A thing that follows a moving hand would have to be the same in all frames.
+    still = settings.poses != "sequences"
+    items = draw_items(looks, stream(settings.seed, "simulator", "items", take), hands) if still else ()
+    return Scene(index, str(take), subject, tuple(hands), rig, skin, items)
 
 
-def _sides(settings: SimulatorSettings, rng: np.random.Generator) -> tuple[Literal["left", "right"], ...]:
+def skin_of(seed: int, subject: int, looks: Looks) -> Skin:
+    """A subject's skin: the same in every scene of a seed."""
+    rng = stream(seed, "simulator", "skin", 0 if "skins" in looks.without else subject)
+    return draw_skin(rng, looks.skin_ita_deg, looks.skin_variety, looks.hairy, looks.polish)
+
+
+def _rig(settings: SimulatorSettings, index: int, take: int) -> Rig:
+    """Calibrated cameras stay where they are for a whole sequence."""
+    several = settings.views > 1 or PRESETS[settings.camera].views > 1
+    purpose = settings.words(index).sequence if several else take
+    rng = stream(settings.seed, "simulator", "rig", purpose)
+    return draw_rig(settings.camera, rng, settings.views, settings.registered)
+
+
+def _sides(settings: SimulatorSettings, index: int, rng: np.random.Generator) -> tuple[Literal["left", "right"], ...]:
     if settings.side == "both":
         return ("left", "right")
     if settings.side != "random":
         return (settings.side,)
+    if PRESETS[settings.camera].side_by_sequence:
+        rng = stream(settings.seed, "simulator", "side", settings.words(index).sequence)
     drawn: Literal["left", "right"] = "left" if rng.random() < 0.5 else "right"
-    return (FIXED_SIDE.get(settings.camera, drawn),)
-
-
-def _pose(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    side: Literal["left", "right"],
-    arm_z: tuple[float, float],
-    paired: bool,
-) -> PosedHand:
-    """A natural pose whose parts do not run into each other, turned, with the wrist at the origin."""
-    angles = natural_angles(rng, _CANDIDATES)
-    same = anatomy.select(np.zeros(_CANDIDATES, dtype=int))
-    joints = joints_mm(same, angles)
-    gaps = gap_mm(same, joints)
-    free = gaps > PRESS_MM
-    chosen = int(np.argmax(free)) if free.any() else int(np.argmax(gaps))
-    wrist = np.clip(rng.normal(0, np.deg2rad([18.0, 8.0])), WRIST_LIMITS[:, 0], WRIST_LIMITS[:, 1])
-    cones = hand_cones(anatomy, angles[chosen], joints[chosen], wrist)
-    mirror = _MIRROR if side == "left" else np.eye(3)
-    turns = random_rotations(rng, _CANDIDATES) @ mirror
-    arms = turns @ _unit(cones.ends_mm[-1, 1] - cones.ends_mm[-1, 0])
-    good = (arms[:, 2] > arm_z[0]) & (arms[:, 2] < arm_z[1])
-    if paired:
-        # Two arms come from below, one from either side, and do not cross the other hand.
-        good &= (arms[:, 1] > 0.4) & (arms[:, 0] * (1 if side == "right" else -1) > -0.1)
-    turn = turns[int(np.argmax(good))] if good.any() else turns[int(np.argmin(np.abs(arms[:, 2])))]
-    radii = np.concatenate([anatomy.wrist_mm[0, 1:], anatomy.radii_mm[0].reshape(-1)])
-    return PosedHand(side, joints[chosen] @ turn.T, radii, cones.moved(turn, np.zeros(3)))
+    return (fixed_side(settings.camera) or drawn,)
 
 
 def _side_by_side(rng: np.random.Generator, hands: list[PosedHand]) -> list[PosedHand]:
     """Left hand left, right hand right, apart by their extents; sometimes one before the other instead."""
     left, right = hands
     if rng.random() < 0.7:
-        gap = left.joints_mm[:, 0].max() - right.joints_mm[:, 0].min()
+        gap = left.extent_mm[:, 0].max() - right.extent_mm[:, 0].min()
         apart = np.array([gap + rng.uniform(28, 60), rng.normal(0, 25), rng.normal(0, 25)])
     else:
-        gap = left.joints_mm[:, 2].max() - right.joints_mm[:, 2].min()
-        apart = np.array([rng.uniform(40, 110), rng.normal(0, 25), gap + rng.uniform(30, 60)])
-    return [left, _moved(right, apart)]
-
-
-def _moved(hand: PosedHand, shift_mm: np.ndarray) -> PosedHand:
-    return replace(hand, joints_mm=hand.joints_mm + shift_mm, cones=hand.cones.moved(np.eye(3), shift_mm))
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return np.asarray(vector / np.linalg.norm(vector))
+        # Behind the left one, which must not hide it whole.
+        gap = left.extent_mm[:, 2].max() - right.extent_mm[:, 2].min()
+        (low, high), (first, last) = ((hand.extent_mm[:, 0].min(), hand.extent_mm[:, 0].max()) for hand in hands)
+        beside = (low + high - first - last) / 2 + rng.uniform(0.6, 1.0) * (high - low + last - first) / 2
+        apart = np.array([beside, rng.normal(0, 25), gap + rng.uniform(30, 60)])
+    return [left, right.shifted(apart)]

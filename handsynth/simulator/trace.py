@@ -1,130 +1,284 @@
-"""Sphere tracing: the exact depth, normal and part that each pixel of a camera sees of one hand."""
+"""Sphere tracing: the exact depth, normal, part and place on the hand that each pixel of a camera sees.
+
+Pixels go in square blocks. A block first lists the cones that its bundle of rays can meet at all, walks the stretch
+that is free for all of its rays at once, then follows each ray by itself, always with the short list.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from handsynth.hand.camera import Camera
-from handsynth.simulator.surface import Surface
+from handsynth.hand.joints import FIRST_PHALANX, OTHER_BODY
+from handsynth.simulator import field
+from handsynth.simulator.compile import compiled
+from handsynth.simulator.surface import NORMAL_STEP_MM, Surface
 
-HIT_MM = 0.01
-"""A ray has arrived when it is this near to the surface."""
+HIT_MM = 0.02
+"""A ray that is this near to the surface goes the rest in one step."""
 _GRAZE_MM = 0.05  # what a ray that runs out of steps may still be away, at the silhouette
-_BLOCK = 6  # pixels on a side that share the first, coarse stretch of their rays
+_BLOCK = 4  # pixels on a side
 _STEPS = 256
+_NEAREST_MM = 20.0  # nothing is seen nearer to the camera
+_NUMBERS = 15  # columns of what a pixel is told
 
 
 @dataclass(frozen=True)
 class View:
-    """What M pixels of a camera see of the hand.
+    """What M pixels of a camera see of the hand; lengths in mm, camera frame unless said otherwise.
 
     Attributes:
-        rows, columns: (M,) int64 pixel places.
-        points: (M, 3) surface points relative to ``Surface.center_mm``, camera axes.
-        z_mm: (M,) camera z.
-        normals: (M, 3) outward.
+        rows, columns: (M,) int64 pixel places, neighbours mostly near each other.
+        points: (M, 3) float64 surface points.
+        z_mm: (M,) float64 camera z.
+        normals: (M, 3) float64 outward.
         parts: (M,) uint8 mask codes.
+        phalanx: (M,) int64 0 to 14, thumb to pinky and base to tip, of the phalanx seen; -1 on palm, arm and cloth.
+        along_mm, length_mm: (M,) place along the axis of the nearest cone, from its start, and that axis' length; the
+            axis of a last phalanx ends at the centre of its last sphere.
+        palmar: (M,) how much outward is palmar, -1 back to 1 palm: on a phalanx of the direction across its bone, else
+            of the normal.
+        local_mm: (M, 3) place in the hand frame (radial, distal, palmar; a left hand's like a right one's).
+        crease_mm: (M,) depth of the crease the point lies in, 0 on smooth skin.
+        nail_mm: (M,) signed distance to the outline of the finger's nail, negative on the nail; large elsewhere.
+        cloth: (M,) bool, the sleeve.
     """
 
-    rows: torch.Tensor
-    columns: torch.Tensor
-    points: torch.Tensor
-    z_mm: torch.Tensor
-    normals: torch.Tensor
-    parts: torch.Tensor
+    rows: np.ndarray
+    columns: np.ndarray
+    points: np.ndarray
+    z_mm: np.ndarray
+    normals: np.ndarray
+    parts: np.ndarray
+    phalanx: np.ndarray
+    along_mm: np.ndarray
+    length_mm: np.ndarray
+    palmar: np.ndarray
+    local_mm: np.ndarray
+    crease_mm: np.ndarray
+    nail_mm: np.ndarray
+    cloth: np.ndarray
 
     def depth_mm(self, height: int, width: int) -> np.ndarray:
         """(H, W) float32 camera z; NaN where the hand is not seen."""
         out = np.full((height, width), np.nan, dtype=np.float32)
-        out[self.rows.numpy(), self.columns.numpy()] = self.z_mm.numpy()
+        out[self.rows, self.columns] = self.z_mm
         return out
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """(H, W) uint8 mask codes."""
         out = np.zeros((height, width), dtype=np.uint8)
-        out[self.rows.numpy(), self.columns.numpy()] = self.parts.numpy()
+        out[self.rows, self.columns] = self.parts
         return out
 
 
-@torch.no_grad()
 def trace(surface: Surface, camera: Camera) -> View:
-    """Trace the pixels of an undistorted camera, whose frame the surface is in, against the surface."""
-    low, high, near, far = _bounds(surface, camera)
-    block_rows = torch.arange(low[1], high[1] + 1, _BLOCK)
-    block_columns = torch.arange(low[0], high[0] + 1, _BLOCK)
-    v, u = (grid.reshape(-1) for grid in torch.meshgrid(block_rows, block_columns, indexing="ij"))
-    middle = (_BLOCK - 1) / 2
-    # Within a block's cone no pixel's ray can reach the surface before the block's own ray is this near to it.
-    spread = float(np.hypot(middle / camera.fx, middle / camera.fy))
-    begun, reached = _march(surface, _rays(camera, v + middle, u + middle), torch.full(v.shape, near), far, spread)
-    v, u, begun = v[reached], u[reached], begun[reached]
-    inner_v, inner_u = torch.meshgrid(torch.arange(_BLOCK), torch.arange(_BLOCK), indexing="ij")
-    v = (v[:, None] + inner_v.reshape(1, -1)).reshape(-1)
-    u = (u[:, None] + inner_u.reshape(1, -1)).reshape(-1)
-    begun = begun.repeat_interleave(_BLOCK * _BLOCK)
-    inside = (v <= high[1]) & (u <= high[0])
-    v, u, begun = v[inside], u[inside], begun[inside]
-    rays = _rays(camera, v, u)
-    z, hit = _march(surface, rays, begun, far, 0.0)
-    v, u, rays, z = v[hit], u[hit], rays[hit], z[hit]
-    points = _at(surface, rays, z)
-    normals = surface.normals(points)
-    parts = surface.parts(points)
-    return View(v, u, points, z, normals, parts)
+    """Trace the pixels of a camera, in whose frame the surface is, against the surface; distorted lenses too."""
+    height, width = camera.height, camera.width
+    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    bent = np.empty((0, 0, 2))
+    if camera.distortion:
+        pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+        bent = np.ascontiguousarray(camera.lift(pixels, np.ones((height, width)))[..., :2])
+    pixels = np.empty((height * width, 2), dtype=np.int64)
+    numbers = np.empty((height * width, _NUMBERS))
+    cloth = np.empty(height * width, dtype=np.bool_)
+    count = _trace(surface.table, lens, bent, height, width, pixels, numbers, cloth)
+    pixels, numbers, cloth = pixels[:count].copy(), numbers[:count].copy(), cloth[:count].copy()
+    parts = numbers[:, 6].astype(np.uint8)
+    on_finger = (parts >= FIRST_PHALANX) & (parts < OTHER_BODY)
+    return View(
+        rows=pixels[:, 0],
+        columns=pixels[:, 1],
+        points=numbers[:, 0:3],
+        z_mm=numbers[:, 2],
+        normals=numbers[:, 3:6],
+        parts=parts,
+        phalanx=np.where(on_finger, parts.astype(np.int64) - FIRST_PHALANX, -1),
+        along_mm=numbers[:, 7],
+        length_mm=numbers[:, 8],
+        palmar=numbers[:, 9],
+        local_mm=numbers[:, 10:13],
+        crease_mm=numbers[:, 13],
+        nail_mm=numbers[:, 14],
+        cloth=cloth,
+    )
 
 
-def _bounds(surface: Surface, camera: Camera) -> tuple[tuple[int, int], tuple[int, int], float, float]:
-    """Pixel box (inclusive) and range of z that hold the hand; conservative, as seen through the camera."""
-    reach = surface.cones.radii_mm.max(1, keepdims=True) + 8.0  # blends swell the surface by a few mm
-    ends = surface.cones.ends_mm.reshape(-1, 3)
-    reach = np.repeat(reach, 2, axis=1).reshape(-1, 1)
-    near, far = max(float((ends[:, 2:] - reach).min()), 20.0), float((ends[:, 2:] + reach).max())
-    corners = ends[:, None] + reach[:, None] * np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3), axis=-1).reshape(1, 8, 3)
-    corners = corners.reshape(-1, 3)
-    if (corners[:, 2] < 20).any():
-        # A part reaches behind the camera, so its outline has no finite box.
-        return (0, 0), (camera.width - 1, camera.height - 1), near, far
-    pixels = camera.project(corners)
-    low = np.clip(np.floor(pixels.min(0)), 0, None).astype(int)
-    high = np.minimum(np.ceil(pixels.max(0)).astype(int), [camera.width - 1, camera.height - 1])
-    return (int(low[0]), int(low[1])), (int(high[0]), int(high[1])), near, far
+@compiled
+def _ray(lens: np.ndarray, bent: np.ndarray, row: int, column: int) -> tuple[float, float]:
+    """x and y of a pixel's ray where z = 1."""
+    if bent.shape[0] > 0:
+        return bent[row, column, 0], bent[row, column, 1]
+    return (column - lens[2]) / lens[0], (row - lens[3]) / lens[1]
 
 
-def _rays(camera: Camera, v: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-    """(R, 3) directions with z = 1, so that a ray's parameter is camera z."""
-    x, y = (u.double() - camera.cx) / camera.fx, (v.double() - camera.cy) / camera.fy
-    return torch.stack([x, y, torch.ones_like(x)], dim=-1).float()
-
-
-def _at(surface: Surface, rays: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    return torch.addcmul(torch.as_tensor(-surface.center_mm, dtype=rays.dtype), rays, z[:, None])
-
-
-def _march(
-    surface: Surface, rays: torch.Tensor, begin: torch.Tensor, far: float, spread: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advance rays from z ``begin`` until the surface is nearer than ``HIT_MM`` plus the radius of their cone.
+@compiled
+def bundle_rows(t: np.ndarray, x: float, y: float, spread: float, rows: np.ndarray) -> tuple[int, int, float, float]:
+    """List what a bundle of rays about (x, y, 1), ``spread`` wide at z = 1, can meet.
 
     Returns:
-        z (R,) and whether the surface was reached (R,). A cone's z is the last one that is free for all of its rays.
+        trunk and count of the list, and the range of z to search.
     """
-    z_out, reached = begin.clone(), torch.zeros(len(rays), dtype=torch.bool)
-    last = _GRAZE_MM if spread == 0 else np.inf  # a cone that is still under way may hold rays that arrive
-    z_out, reached = begin.clone(), torch.zeros(len(rays), dtype=torch.bool)
-    active, ray, z, norm = torch.arange(len(rays)), rays, begin, torch.linalg.vector_norm(rays, dim=-1)
-    for step in range(_STEPS):
-        distance = surface.distance(_at(surface, ray, z))
-        free = distance - spread * z
-        arrived = free < (HIT_MM if step + 1 < _STEPS else last)
-        z_out[active[arrived]] = z[arrived]
-        reached[active[arrived]] = True
-        # (norm + spread): while a cone advances its radius grows by spread per unit of z.
-        z = z + free / (norm + spread)
-        keep = ~arrived & (z < far)
-        active, ray, z, norm = active[keep], ray[keep], z[keep], norm[keep]
-        if len(active) == 0:
-            break
-    return z_out, reached
+    norm = math.sqrt(x * x + y * y + 1.0)
+    ux, uy, uz = x / norm, y / norm, 1.0 / norm
+    count, trunk = 0, 0
+    near, far = field.FAR_MM, 0.0
+    for k in range(t.shape[0] - field.TRUNK + field.NAILS):
+        row = k + field.TRUNK
+        if row >= t.shape[0]:
+            row -= t.shape[0]
+        reach = t[row, field.THICKEST] + t[row, field.SAY]
+        if row >= t.shape[0] - 2:
+            reach += t[field.FRAME + 1, 10]
+        length = t[row, field.LENGTH]
+        first, last = t[row, 2], t[row, 2] + length * t[row, 5]
+        highest = max(first, last) + reach
+        # The axis as seen along the ray: a segment in the plane across it; how near it comes to the ray.
+        along = t[row, 0] * ux + t[row, 1] * uy + t[row, 2] * uz
+        ax, ay, az = t[row, 0] - along * ux, t[row, 1] - along * uy, t[row, 2] - along * uz
+        along = t[row, 3] * ux + t[row, 4] * uy + t[row, 5] * uz
+        bx, by, bz = t[row, 3] - along * ux, t[row, 4] - along * uy, t[row, 5] - along * uz
+        square = max(bx * bx + by * by + bz * bz, 1e-12)
+        foot = min(max(-(ax * bx + ay * by + az * bz) / square, 0.0), length)
+        ax, ay, az = ax + foot * bx, ay + foot * by, az + foot * bz
+        reach += spread * max(highest, 0.0)
+        if ax * ax + ay * ay + az * az <= reach * reach:
+            rows[count] = row
+            count += 1
+            if row >= field.TRUNK:
+                trunk = count
+            near, far = min(near, min(first, last) - reach), max(far, highest)
+    return trunk, count, max(near, _NEAREST_MM), far
+
+
+@compiled
+def march(
+    t: np.ndarray,
+    rows: np.ndarray,
+    trunk: int,
+    count: int,
+    values: np.ndarray,
+    x: float,
+    y: float,
+    z: float,
+    far: float,
+    spread: float,
+) -> float:
+    """Follow the ray (x, y, 1) from camera z until the surface is nearer than ``HIT_MM`` plus the bundle's radius.
+
+    Returns:
+        The z reached: of a bundle the last that is free for all of its rays. Beyond ``far`` where nothing is met.
+    """
+    # While a bundle advances its radius grows by spread per unit of z.
+    norm = math.sqrt(x * x + y * y + 1.0) + spread
+    free, before, step = 0.0, 0.0, 0.0
+    for _ in range(_STEPS):
+        before = free
+        free = field.distance(t, rows, trunk, count, values, x * z, y * z, z, field.STEEP) - spread * z
+        if free < HIT_MM:
+            if spread == 0.0:
+                # The rest by the slope of the last step, if there was one.
+                slope = (before - free) / step if step > 0.0 else 1.0
+                z += min(free / max(slope, 0.25), 2.0 * HIT_MM) / norm
+            return z
+        if z > far:
+            return z
+        step = free
+        z += step / norm
+    # A bundle that is still under way may hold rays that arrive.
+    return z if spread > 0.0 or free < _GRAZE_MM else 2.0 * far + 1.0
+
+
+@compiled
+def describe(
+    t: np.ndarray,
+    rows: np.ndarray,
+    trunk: int,
+    count: int,
+    values: np.ndarray,
+    x: float,
+    y: float,
+    z: float,
+    few: np.ndarray,
+    out: np.ndarray,
+) -> bool:
+    """Write what ``View`` says of one surface point into out (15,); returns whether it is cloth.
+
+    Args:
+        t, rows, trunk, count, values: as for ``field.distance``.
+        x, y, z: the point.
+        few: (>= count,) unsigned scratch.
+        out: see ``trace``.
+    """
+    few_trunk, few_count = field.skin_rows(t, rows, trunk, count, x, y, z, few)
+    nx, ny, nz = field.normal(t, few, few_trunk, few_count, values, x, y, z, NORMAL_STEP_MM)
+    row = field.nearest_row(t, rows, count, x, y, z)
+    dx, dy, dz = x - t[row, 0], y - t[row, 1], z - t[row, 2]
+    along = dx * t[row, 3] + dy * t[row, 4] + dz * t[row, 5]
+    radial, distal, palm = field.hand_place(t, x, y, z)
+    part, crease, nail = t[row, field.PART], 0.0, field.FAR_MM
+    frame, cloth = field.FRAME, field.sleeve_distance(t, x, y, z) < field.CLOTH_MM
+    palmar = nx * t[frame, 6] + ny * t[frame, 7] + nz * t[frame, 8]
+    if cloth:
+        part = OTHER_BODY
+    elif row < field.NAILS:
+        finger = row // field.FINGER_ROWS
+        crease, nail = field.finger_groove(t, finger, x, y, z), field.nail_outline(t, finger, x, y, z)
+        pulp = field.PULPS + row - finger * (field.FINGER_ROWS - 3)
+        dx, dy, dz = dx - along * t[row, 3], dy - along * t[row, 4], dz - along * t[row, 5]
+        size = max(math.sqrt(dx * dx + dy * dy + dz * dz), 1e-9)
+        palmar = (dx * t[pulp, 0] + dy * t[pulp, 1] + dz * t[pulp, 2]) / size
+    else:
+        crease = field.palm_groove(t, x, y, z)
+    out[0], out[1], out[2], out[3], out[4], out[5], out[6] = x, y, z, nx, ny, nz, part
+    out[7], out[8], out[9] = along, t[row, field.LENGTH], palmar
+    out[10], out[11], out[12], out[13], out[14] = radial, distal, palm, crease, nail
+    return cloth
+
+
+@compiled
+def _trace(
+    t: np.ndarray,
+    lens: np.ndarray,
+    bent: np.ndarray,
+    height: int,
+    width: int,
+    pixels: np.ndarray,
+    numbers: np.ndarray,
+    cloth: np.ndarray,
+) -> int:
+    """Fill pixels (H W, 2), numbers (H W, 15) and cloth (H W,) from the front; returns how many pixels see the hand."""
+    rows, values = np.empty(t.shape[0], dtype=np.uint32), np.empty(t.shape[0])
+    few, seen = np.empty(t.shape[0], dtype=np.uint32), 0
+    for top in range(0, height, _BLOCK):
+        for left in range(0, width, _BLOCK):
+            bottom, right = min(top + _BLOCK, height) - 1, min(left + _BLOCK, width) - 1
+            x0, y0 = _ray(lens, bent, top, left)
+            x1, y1 = _ray(lens, bent, bottom, right)
+            x, y, wide = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.0
+            for row in range(top, bottom + 1):
+                step = 1 if row in (top, bottom) else max(right - left, 1)
+                for column in range(left, right + 1, step):
+                    xp, yp = _ray(lens, bent, row, column)
+                    wide = max(wide, (xp - x) ** 2 + (yp - y) ** 2)
+            spread = math.sqrt(wide)
+            trunk, count, near, far = bundle_rows(t, x, y, spread, rows)
+            if count == 0:
+                continue
+            begin = march(t, rows, trunk, count, values, x, y, near, far, spread + 1e-9)
+            if begin > far:
+                continue
+            for row in range(top, bottom + 1):
+                for column in range(left, right + 1):
+                    xp, yp = _ray(lens, bent, row, column)
+                    z = march(t, rows, trunk, count, values, xp, yp, begin, far, 0.0)
+                    if z > far:
+                        continue
+                    pixels[seen, 0], pixels[seen, 1] = row, column
+                    cloth[seen] = describe(t, rows, trunk, count, values, xp * z, yp * z, z, few, numbers[seen])
+                    seen += 1
+    return seen

@@ -1,50 +1,130 @@
-"""Render hands: into a store, or as raw files in the layout of a dataset."""
+"""Render hands, drawn or in the poses of a store: into a store, or as raw files in the layout of a dataset."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from handsynth.errors import StoreError, UsageError, sentence
 from handsynth.formats import get_format
 from handsynth.hand.sample import HandSample
+from handsynth.imaging.registration import registered
+from handsynth.imaging.warp import crop, square_box
 from handsynth.runtime import progress
 from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.settings import canonical_json, override
 from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index
 from handsynth.simulator import simulate as simulate_hands
+from handsynth.simulator.presets import PRESETS, CameraName
 from handsynth.stages.export import write_raw
-from handsynth.stages.workspace import Workspace
-from handsynth.store.schema import Source, StorePlan
-from handsynth.store.write import finish, write_shard, writing
+from handsynth.stages.rerender import Residuals, StoredPoses, rendered, stored_poses, with_people
+from handsynth.stages.workspace import Workspace, store_name
+from handsynth.store.read import open_store
+from handsynth.store.schema import PixelField, Source, StorePlan
+from handsynth.store.write import Reject, finish, write_shard, writing
 
 _SHARD = 16
 """Rendering is slow, so shards are small: a worker is never far ahead of the others at the end."""
+_PIECE = 4  # moments that a worker renders at a time for raw files
 
-CAMERAS = {"ge_realworld": "crop", "stb": "stb_sk", "rhd": "rhd", "msra15": "msra15"}
-"""Simulated camera that stands in for each dataset's own."""
+CAMERAS: dict[str, CameraName] = {
+    "coco": "crop",
+    "dexycb": "dexycb",
+    "fpha": "fpha",
+    "freihand": "freihand",
+    "ganerated": "ganerated",
+    "ge_realworld": "ge_realworld",
+    "ge_synthetic": "ge_synthetic",
+    "hanco": "hanco",
+    "handpose_x_plus": "handpose_x_plus",
+    "ho3d": "ho3d",
+    "icvl": "icvl",
+    "interhand26m": "interhand26m",
+    "mhp": "mhp",
+    "msra15": "msra15",
+    "nyu": "nyu",
+    "panoptic": "panoptic",
+    "parquet": "crop",
+    "rgbd_folder": "crop",
+    "rhd": "rhd",
+    "stb": "stb_sk",
+    "webdataset": "crop",
+}
+"""Simulated cameras that stand in for each dataset's own."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is rendered: scenes drawn by the settings, or the poses of a store.
+
+    Attributes:
+        settings: of the simulator.
+        count: moments, or samples of the store.
+        poses: where they come from a store.
+    """
+
+    settings: SimulatorSettings
+    count: int
+    poses: StoredPoses | None = None
+
+    @property
+    def each(self) -> int:
+        """Samples per moment."""
+        return 1 if self.poses else samples_per_index(self.settings)
+
+    def described(self) -> dict[str, Any]:
+        """What fixes every byte of the result."""
+        chosen = {"simulator": msgspec.to_builtins(self.settings), "count": self.count}
+        return chosen | ({"poses": self.poses.described()} if self.poses else {})
+
+    def fitted(self, workers: int | None, scheduler: str | None) -> _Work:
+        """The same, ready to be rendered piece by piece."""
+        if self.poses is None:
+            return self
+        return replace(self, poses=with_people(self.poses, workers, scheduler))
+
+    def part(self, moments: range) -> _Part:
+        """Some of it, for a worker."""
+        return _Part(self.settings, moments, None if self.poses is None else self.poses.part(moments))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some moments of a work, or some poses."""
+
+    settings: SimulatorSettings
+    moments: range
+    poses: StoredPoses | None
+
+    def render(self) -> Iterator[HandSample | Reject]:
+        """Samples, in order."""
+        if self.poses is None:
+            return simulate_hands(self.settings, self.moments.start, self.moments.stop)
+        return rendered(self.poses, self.settings)
 
 
 @dataclass(frozen=True)
 class _Task:
     address: str
     plan: StorePlan
-    settings: SimulatorSettings
+    part: _Part
     shard: int
 
 
 def simulate(
-    count: int = 100,
+    count: int | None = None,
     as_: str | None = None,
     out: str | None = None,
-    size: int = 256,
+    size: int | None = None,
     seed: int = 0,
+    poses: str | None = None,
+    person: str = "subject",
     settings: Sequence[str] = (),
     workers: int | None = None,
     scheduler: str | None = None,
@@ -52,12 +132,18 @@ def simulate(
     dry_run: bool = False,
     workspace: str | Path | Workspace | None = None,
 ) -> str:
-    """Render ``count`` images with exact joints, depth and masks.
+    """Render hands with exact joints, depth and masks: drawn ones, or the poses of a store.
 
     Args:
+        count: moments; 100 by default. Cameras with several views give several images of each. Of a store's poses, the
+            first so many, by default all.
         as_: format whose layout to write, instead of a store.
-        out: store or folder to write; by default ``stores/sim``, or ``data/FORMAT``.
-        size: side of a store's images in px; raw files have their publisher's size.
+        out: store or folder to write; by default ``stores/sim`` (``stores/NAME-sim`` of poses), or ``data/FORMAT``.
+        size: side of a store's images in px, 256 by default; raw files have their publisher's size, poses that of
+            their store.
+        poses: store whose poses to render, by the hand fitted to its labelled joints, before its cameras and under its
+            words. Samples keep those joints as extra ``target_mm``; what cannot be fitted is rejected.
+        person: ``subject`` fits one hand to all frames of a subject, ``frame`` one to each frame.
         settings: ``key=value`` texts over the simulator's settings.
 
     Returns:
@@ -66,81 +152,130 @@ def simulate(
     Raises:
         UsageError: wrong values, or a format that cannot be simulated.
         StoreError: the place is taken.
+        MissingError, DataError: there is no store of poses, or nothing in it.
     """
     space = Workspace.of(workspace)
-    if count < 1:
+    if count is not None and count < 1:
         raise UsageError(sentence("at least 1 image", str(count), "--count"))
     if as_ is not None:
-        return _simulate_files(space, as_, count, out, seed, settings, workers, scheduler, overwrite, dry_run)
-    chosen = override(SimulatorSettings(camera="crop", size=size, seed=seed), settings)
+        _require_format(as_)
+    source = None if poses is None else stored_poses(space.store(poses), person, count)
+    work = _work(as_, count, size, seed, source, settings)
+    if as_ is not None:
+        return _write_files(space, as_, out, work, workers, scheduler, overwrite, dry_run)
+    shown = PRESETS[work.settings.camera]
+    held = {"rgb": shown.color, "depth": shown.depth, "mask": shown.mask}
+    fields = cast(tuple[PixelField, ...], tuple(name for name, there in held.items() if there))
     plan = StorePlan(
         source=Source(kind="simulator", name="handsynth", hash=str(SIMULATOR_VERSION)),
-        settings={"simulator": msgspec.to_builtins(chosen), "count": count},
-        slots=count * samples_per_index(chosen),
-        size=chosen.size,
-        shard_size=_SHARD * samples_per_index(chosen),
-        pixels=("rgb", "depth", "mask"),
+        settings=work.described(),
+        slots=work.count * work.each,
+        size=work.settings.size,
+        shard_size=_SHARD * work.each,
+        pixels=fields,
     )
-    address = space.new_store(out or "sim")
+    address = space.new_store(out or ("sim" if poses is None else f"{store_name(poses)}-sim"))
     if dry_run:
-        progress.say(f"would render {count} images of {chosen.size} px to {address}")
+        progress.say(f"would render {work.count * work.each} images of {work.settings.size} px to {address}")
         return address
     with writing(address, plan, overwrite=overwrite) as todo:
-        tasks = [_Task(address, plan, chosen, shard) for shard in todo]
+        ready = work.fitted(workers, scheduler) if todo else work
+        parts = {shard: plan.slot_range(shard) for shard in todo}
+        tasks = [
+            _Task(address, plan, ready.part(range(slots.start // work.each, slots.stop // work.each)), shard)
+            for shard, slots in parts.items()
+        ]
         with progress.task("rendering hands", plan.slots) as advance:
-            advance(plan.slots - sum(len(plan.slot_range(shard)) for shard in todo))
+            advance(plan.slots - sum(map(len, parts.values())))
             for record in run_tasks(_render_shard, tasks, workers=workers, scheduler=scheduler):
-                advance(record.filled)
+                advance(record.filled + record.rejected)
         finish(address, plan)
+    if poses is not None:
+        residuals = Residuals()
+        residuals.add_store(open_store(address))
+        progress.say(residuals.summary())
     return address
 
 
+def _work(
+    as_: str | None,
+    count: int | None,
+    size: int | None,
+    seed: int,
+    source: StoredPoses | None,
+    settings: Sequence[str],
+) -> _Work:
+    """Raises UsageError where settings are wrong, or contradict the store of poses."""
+    if source is None:
+        camera: CameraName = "crop" if as_ is None else CAMERAS[as_]
+        chosen = override(SimulatorSettings(camera=camera, size=size or 256, seed=seed), settings)
+        return _Work(chosen, 100 if count is None else count)
+    chosen = override(SimulatorSettings(size=source.size, seed=seed), settings)
+    if chosen.camera != "crop" or size not in (None, source.size) or chosen.size != source.size:
+        found = f"camera {chosen.camera} and size {size or chosen.size}"
+        wanted = f"the cameras of the poses' own store, of {source.size} px"
+        raise UsageError(sentence(wanted, found, "--poses", "leave camera and size out"))
+    return _Work(chosen, len(source.slots), source)
+
+
 def _render_shard(task: _Task) -> ShardRecord:
-    slots = task.plan.slot_range(task.shard)
-    each = samples_per_index(task.settings)
-    samples = simulate_hands(task.settings, slots.start // each, slots.stop // each)
-    return write_shard(
-        task.address, task.plan, task.shard, ((slot, sample, None) for slot, sample in zip(slots, samples, strict=True))
-    )
+    slots, size = task.plan.slot_range(task.shard), task.plan.size
+    items = ((slot, _square(item, size), None) for slot, item in zip(slots, task.part.render(), strict=True))
+    return write_shard(task.address, task.plan, task.shard, items)
 
 
-def _simulate_files(
+def _square(item: HandSample | Reject, size: int) -> HandSample | Reject:
+    """A sample as a store holds it: cut around the joints where its camera's picture is another one."""
+    if isinstance(item, Reject) or (item.size == (size, size) and item.depth_camera is None):
+        return item
+    assert item.keypoints_px is not None
+    box = square_box(item.keypoints_px)
+    return crop(registered(item, box), box, size)
+
+
+def _require_format(name: str) -> None:
+    get_format(name)
+    if name not in CAMERAS:
+        raise UsageError(sentence(f"one of the formats {', '.join(CAMERAS)}", repr(name), "--as"))
+
+
+def _write_files(
     space: Workspace,
     name: str,
-    count: int,
     out: str | None,
-    seed: int,
-    settings: Sequence[str],
+    work: _Work,
     workers: int | None,
     scheduler: str | None,
     overwrite: bool,
     dry_run: bool,
 ) -> str:
-    get_format(name)
-    if name not in CAMERAS:
-        raise UsageError(sentence(f"one of the formats {', '.join(CAMERAS)}", repr(name), "--as"))
-    chosen = override(SimulatorSettings(seed=seed), [f"camera={CAMERAS[name]}", *settings])
     folder = Path(out) if out else space.root / "data" / name
-    made_by = {"count": count, "settings": msgspec.to_builtins(chosen), "version": SIMULATOR_VERSION}
+    described = work.described()
+    made_by = {"settings": described.pop("simulator"), **described, "version": SIMULATOR_VERSION}
     if _is_there(folder, made_by, overwrite):
         return str(folder)
     if dry_run:
-        progress.say(f"would render {count} images as {name} to {folder}")
+        progress.say(f"would render {work.count * work.each} images as {name} to {folder}")
         return str(folder)
-    ranges = [(chosen, start, min(start + 4, count)) for start in range(0, count, 4)]
-    writer = get_format(name)
+    work = work.fitted(workers, scheduler)
+    parts = [work.part(range(start, min(start + _PIECE, work.count))) for start in range(0, work.count, _PIECE)]
+    residuals = Residuals()
 
     def samples() -> Iterator[HandSample]:
-        for part in run_tasks(_render_range, ranges, workers=workers, scheduler=scheduler, in_order=True):
-            yield from part
+        for part in run_tasks(_render_part, parts, workers=workers, scheduler=scheduler, in_order=True):
+            yield from residuals.watch(part) if work.poses else part
 
-    beside = {_RECORD: canonical_json(made_by)}
-    write_raw(folder, writer, samples(), count * samples_per_index(chosen), writer.options_type(), beside)
+    writer = get_format(name)
+    write_raw(
+        folder, writer, samples(), work.count * work.each, writer.options_type(), {_RECORD: canonical_json(made_by)}
+    )
+    if work.poses:
+        progress.say(residuals.summary())
     return str(folder)
 
 
-def _render_range(task: tuple[SimulatorSettings, int, int]) -> list[HandSample]:
-    return list(simulate_hands(*task))
+def _render_part(part: _Part) -> list[Any]:
+    return list(part.render())
 
 
 _RECORD = "simulated.json"

@@ -39,7 +39,7 @@ from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
-from handsynth.imaging.registration import register_depth, registered, same_camera, seen_by
+from handsynth.imaging.registration import depth_seen_by, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
@@ -137,7 +137,7 @@ class Stb:
         camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
         depth = _read_depth(inside(root, row["depth_file"]), camera)
         raw = replace(sample, rgb=rgb, depth_mm=depth, depth_camera=camera, depth_from_color=move)
-        return registered(raw) if sample.depth_camera is None else raw
+        return registered(raw, window) if sample.depth_camera is None else raw
 
     def write(self, root: Path, samples: Iterable[HandSample], options: StbOptions) -> None:
         manifest = load_manifest(self.name)
@@ -158,7 +158,7 @@ class Stb:
             assert sample.rgb is not None
             write_png(root / _image(sequence, view.prefix, number), sample.rgb)
             if view.part == "SK" and sample.depth_mm is not None:
-                depth = _in_depth_camera(sample)
+                depth = depth_seen_by(sample, manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color"))
                 whole = np.clip(np.rint(np.nan_to_num(depth)), 0, 65535).astype(np.uint16)
                 high, low = split_bytes(whole)
                 picture = np.stack([low, high, np.zeros_like(low)], axis=-1)
@@ -249,19 +249,6 @@ def _named(prefix: str) -> Callable[[str], bool]:
 
 def _has(prefix: str) -> Callable[[frozenset[str]], bool]:
     return lambda names: any(map(_named(prefix), names))
-
-
-def _in_depth_camera(sample: HandSample) -> np.ndarray:
-    """(480, 640) mm as the F200's depth camera sees it; as it is where the sample's depth is that camera's."""
-    manifest = load_manifest("stb")
-    camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-    own, own_move = sample.depth_camera or sample.camera, sample.depth_from_color or _NO_MOVE
-    assert sample.depth_mm is not None
-    assert own is not None
-    between = move.compose(own_move.inverse())
-    if same_camera(own, camera) and np.allclose(between.apply(np.eye(3) * 1000), np.eye(3) * 1000, atol=1e-2):
-        return sample.depth_mm
-    return register_depth(sample.depth_mm, own, camera, between)
 
 
 def _read_depth(path: Path, camera: Camera) -> np.ndarray:

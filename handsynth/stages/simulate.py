@@ -27,7 +27,29 @@ from handsynth.store.write import finish, write_shard, writing
 _SHARD = 16
 """Rendering is slow, so shards are small: a worker is never far ahead of the others at the end."""
 
-CAMERAS = {"ge_realworld": "crop", "stb": "stb_sk", "rhd": "rhd", "msra15": "msra15"}
+CAMERAS = {
+    "coco": "crop",
+    "dexycb": "stb_sk",
+    "fpha": "stb_sk",
+    "freihand": "crop",
+    "ganerated": "crop",
+    "ge_realworld": "crop",
+    "ge_synthetic": "crop",
+    "hanco": "crop",
+    "handpose_x_plus": "stb_sk",
+    "ho3d": "stb_sk",
+    "icvl": "msra15",
+    "interhand26m": "rhd",
+    "mhp": "stb_sk",
+    "msra15": "msra15",
+    "nyu": "stb_sk",
+    "panoptic": "stb_sk",
+    "parquet": "crop",
+    "rgbd_folder": "stb_sk",
+    "rhd": "rhd",
+    "stb": "stb_sk",
+    "webdataset": "crop",
+}
 """Simulated camera that stands in for each dataset's own."""
 
 

@@ -22,6 +22,7 @@ from handsynth.errors import DataError, UsageError, sentence
 from handsynth.formats.cocojson import SIDES, Annotation, Category, CocoOptions, Image, SplitWriter
 from handsynth.formats.columns import batched
 from handsynth.formats.exchange import (
+    REGISTERED,
     depth_from_steps,
     file_word,
     hand_mask,
@@ -66,26 +67,7 @@ class Coco:
 
     name: ClassVar[str] = "coco"
     summary: ClassVar[str] = "COCO keypoints JSON, with camera and 3-D joints under keys of their own"
-    fields: ClassVar[Mapping[str, Field]] = {
-        "rgb": Field(note="exact as PNG; JPEG where the option image asks for it"),
-        "depth_mm": Field(tolerance=0.051, note="registered; steps of 0.1 mm to 6.55 m, coarser beyond"),
-        "mask": Field(),
-        "joints_mm": Field(),
-        "joint_state": Field(),
-        "keypoints_px": Field(),
-        "keypoint_state": Field(),
-        "visible": Field(),
-        "camera": Field(),
-        "world_from_camera": Field(),
-        "side": Field(),
-        "mirrored": Field(),
-        "subject": Field(),
-        "sequence": Field(),
-        "frame": Field(),
-        "view": Field(),
-        "moment": Field(),
-        "split": Field(),
-    }
+    fields: ClassVar[Mapping[str, Field]] = REGISTERED
     cropped: ClassVar[bool] = False
     independent_2d: ClassVar[bool] = True
     options_type: ClassVar[type[Settings]] = CocoOptions

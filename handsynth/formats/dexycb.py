@@ -21,6 +21,7 @@ import pyarrow as pa
 from handsynth.errors import DataError, sentence
 from handsynth.formats.arrayfiles import read_npz
 from handsynth.formats.columns import build_table, camera_rows, rigid_rows
+from handsynth.formats.depthfiles import read_depth16
 from handsynth.formats.dexycb_rules import (
     HAND_CODE,
     NOT_LABELLED,
@@ -48,7 +49,7 @@ from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.joints import BACKGROUND, HAND, gather
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import HandSample
-from handsynth.imaging.codecs import read_color, read_raw
+from handsynth.imaging.codecs import read_color
 from handsynth.imaging.warp import Box
 from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings
@@ -192,11 +193,7 @@ class DexYcb:
         rgb = require_size(read_color(path, window), camera, path)
         depth = mask = None
         if row["depth_file"] is not None:
-            path = inside(root, row["depth_file"])
-            whole = require_size(read_raw(path, window), camera, path)
-            if whole.ndim != 2 or whole.dtype != np.uint16:
-                raise DataError(sentence("a 16-bit depth image", f"{whole.shape} {whole.dtype}", path))
-            depth = np.where(whole == 0, np.nan, whole).astype(np.float32)
+            depth = read_depth16(inside(root, row["depth_file"]), camera, window)
         if row["mask_file"] is not None:
             path = inside(root, row["mask_file"])
             seg = read_npz(path, [], optional=["seg"]).get("seg")

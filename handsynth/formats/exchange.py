@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
-from handsynth.formats.format import FILE_COLUMNS
+from handsynth.formats.format import FILE_COLUMNS, Field
 from handsynth.formats.layout import inside
 from handsynth.formats.records import DEPTH_UNIT
 from handsynth.hand.joints import OTHER_BODY
@@ -25,6 +25,40 @@ from handsynth.imaging.codecs import encode_jpeg, encode_png
 from handsynth.imaging.registration import registered
 
 ImageCodec = Literal["png", "jpeg"]
+
+EVERYTHING: Mapping[str, Field] = {
+    "rgb": Field(note="exact as PNG; JPEG where the option image asks for it"),
+    "depth_mm": Field(tolerance=0.051, note="steps of 0.1 mm to 6.55 m, coarser beyond"),
+    **{
+        name: Field()
+        for name in (
+            "mask",
+            "joints_mm",
+            "joint_state",
+            "keypoints_px",
+            "keypoint_state",
+            "visible",
+            "camera",
+            "depth_camera",
+            "depth_from_color",
+            "world_from_camera",
+            "side",
+            "mirrored",
+            "subject",
+            "sequence",
+            "frame",
+            "view",
+            "moment",
+            "split",
+        )
+    },
+}
+"""Fields of a format that holds all of ``HandSample``."""
+
+REGISTERED: Mapping[str, Field] = {
+    name: field for name, field in EVERYTHING.items() if name not in ("depth_camera", "depth_from_color")
+} | {"depth_mm": Field(tolerance=0.051, note="registered; steps of 0.1 mm to 6.55 m, coarser beyond")}
+"""The same of a format that holds depth at its colour pixels only."""
 _FULL = 65535
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import build_table, states
+from handsynth.formats.depthfiles import read_depth16
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
@@ -36,7 +37,7 @@ from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.joints import gather, scatter
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
-from handsynth.imaging.codecs import read_color, read_raw, write_jpeg, write_png
+from handsynth.imaging.codecs import read_color, write_jpeg, write_png
 from handsynth.imaging.registration import depth_seen_by, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime import files, progress
@@ -151,13 +152,13 @@ class Fpha:
         depth_file = row["depth_file"]
         if row["rgb_file"] is None:
             path = inside(root, depth_file)
-            return replace(sample, depth_mm=_read_depth(path, sample.camera, window))
+            return replace(sample, depth_mm=read_depth16(path, sample.camera, window))
         path = inside(root, row["rgb_file"])
         sample = replace(sample, rgb=require_size(read_color(path, window), sample.camera, path))
         if depth_file is None:
             return sample
         camera, move = _depth_lens()
-        depth = _read_depth(inside(root, depth_file), camera)
+        depth = read_depth16(inside(root, depth_file), camera)
         raw = replace(sample, depth_mm=depth, depth_camera=camera, depth_from_color=move)
         return registered(raw, window) if row["depth_camera"] is None else raw
 
@@ -298,14 +299,6 @@ def _depth_lens() -> tuple[Camera, RigidTransform]:
     """The depth camera and the move from colour to it."""
     manifest = load_manifest("fpha")
     return manifest.camera("depth"), manifest.transform("color_from_depth").inverse()
-
-
-def _read_depth(path: Path, camera: Camera, window: Box | None = None) -> np.ndarray:
-    """(480, 640) float32 mm; NaN where 0 is stored."""
-    whole = require_size(read_raw(path, window), camera, path)
-    if whole.ndim != 2 or whole.dtype != np.uint16:
-        raise DataError(sentence("a 16-bit depth image", f"{whole.shape} {whole.dtype}", path))
-    return np.where(whole == 0, np.nan, whole).astype(np.float32)
 
 
 def _split(sequence: str, options: FphaOptions, listed: Mapping[str, str]) -> str | None:

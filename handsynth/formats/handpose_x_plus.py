@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import batched, build_table, camera_rows, states
+from handsynth.formats.depthfiles import read_depth16
 from handsynth.formats.format import Field, NoOptions
 from handsynth.formats.layout import (
     inside,
@@ -34,7 +35,7 @@ from handsynth.formats.textfiles import floats, read_lines
 from handsynth.hand.joints import gather, scatter
 from handsynth.hand.rows import from_row, project_rows
 from handsynth.hand.sample import DERIVED, HandSample
-from handsynth.imaging.codecs import read_color, read_raw, write_jpeg, write_png
+from handsynth.imaging.codecs import read_color, write_jpeg, write_png
 from handsynth.imaging.registration import fitted, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime import files, progress
@@ -92,11 +93,7 @@ class HandposeXPlus:
         rgb = require_size(read_color(path, window), sample.camera, path)
         depth = None
         if row["depth_file"] is not None:
-            path = inside(root, row["depth_file"])
-            whole = require_size(read_raw(path, window), sample.camera, path)
-            if whole.ndim != 2 or whole.dtype != np.uint16:
-                raise DataError(sentence("a 16-bit depth image", f"{whole.shape} {whole.dtype}", path))
-            depth = np.where(whole == 0, np.nan, whole).astype(np.float32)
+            depth = read_depth16(inside(root, row["depth_file"]), sample.camera, window)
         return replace(sample, rgb=rgb, depth_mm=depth)
 
     def write(self, root: Path, samples: Iterable[HandSample], options: NoOptions) -> None:

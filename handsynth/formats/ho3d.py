@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import batched, build_table, camera_rows, rigid_rows, states
+from handsynth.formats.depthfiles import read_depth_bytes
 from handsynth.formats.format import Field
 from handsynth.formats.ho3d_writer import DEPTH_STEP_MM, Ho3dWriter, multi_camera_group
 from handsynth.formats.jsonfiles import read_json
@@ -37,7 +38,7 @@ from handsynth.hand.joints import gather
 from handsynth.hand.pose import bone_lengths
 from handsynth.hand.rows import from_row, project_rows
 from handsynth.hand.sample import DERIVED, HandSample
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw
+from handsynth.imaging.codecs import read_color
 from handsynth.imaging.warp import Box
 from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings
@@ -133,12 +134,7 @@ class Ho3d:
         depth = None
         if row["depth_file"] is not None:
             path = inside(root, row["depth_file"])
-            picture = require_size(read_raw(path, window), sample.camera, path)
-            if picture.ndim != 3 or picture.dtype != np.uint8:
-                found = f"{picture.shape} {picture.dtype}"
-                raise DataError(sentence("an 8-bit depth image of 3 channels", found, path))
-            steps = join_bytes(picture[..., 1], picture[..., 0])
-            depth = np.where(steps == 0, np.nan, steps * DEPTH_STEP_MM).astype(np.float32)
+            depth = read_depth_bytes(path, sample.camera, 1, 0, window, DEPTH_STEP_MM)
         return replace(sample, rgb=rgb, depth_mm=depth)
 
     def write(self, root: Path, samples: Iterable[HandSample], options: Ho3dOptions) -> None:

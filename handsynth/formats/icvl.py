@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import batched, build_table, states
+from handsynth.formats.depthfiles import read_depth16
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
@@ -28,16 +29,14 @@ from handsynth.formats.layout import (
     require_fields,
     require_folder,
     require_names,
-    require_size,
 )
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.textfiles import each_line, floats
-from handsynth.hand.camera import Camera
 from handsynth.hand.joints import INDEX, WRIST, gather, scatter
 from handsynth.hand.pose import palm_from_wrist
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import ABSENT, DERIVED, HandSample
-from handsynth.imaging.codecs import read_raw, write_png
+from handsynth.imaging.codecs import write_png
 from handsynth.imaging.registration import registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime import files
@@ -122,7 +121,7 @@ class Icvl:
         sample = from_row(row)
         assert sample.camera is not None
         path = inside(root, row["depth_file"])
-        return replace(sample, depth_mm=_read_depth(path, sample.camera, window))
+        return replace(sample, depth_mm=read_depth16(path, sample.camera, window))
 
     def write(self, root: Path, samples: Iterable[HandSample], options: IcvlOptions) -> None:
         manifest = load_manifest(self.name)
@@ -219,14 +218,6 @@ def _table(root: Path, path: Path, places: list[_Place], uvd: np.ndarray) -> pa.
         extra={"icvl_mm": points, "palm_mm": points[:, [manifest.joints.index("palm")]]},
         depth_file=[f"{images}/{place.name}" for place in places],
     )
-
-
-def _read_depth(path: Path, camera: Camera, window: Box | None) -> np.ndarray:
-    """(H, W) float32 mm; 0 is no measurement."""
-    picture = require_size(read_raw(path, window), camera, path)
-    if picture.ndim != 2 or picture.dtype != np.uint16:
-        raise DataError(sentence("a 16-bit depth image of one channel", f"{picture.shape} {picture.dtype}", path))
-    return np.where(picture == 0, np.nan, picture).astype(np.float32)
 
 
 def _source_uvd(sample: HandSample) -> np.ndarray:

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from handsynth.errors import DataError, MissingError, UsageError, sentence
+from handsynth.formats.manifest import Manifest
 from handsynth.hand.camera import Camera
+from handsynth.hand.joints import INDEX, WRIST, scatter
+from handsynth.hand.pose import palm_from_wrist
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.warp import mirror
 
@@ -147,6 +150,21 @@ class FrameNumbers:
             taken.add(number)
             self._number[group, name] = number
         return self._number[group, name]
+
+
+def points_with_palm(sample: HandSample, manifest: Manifest) -> np.ndarray:
+    """(21, 3) float64 mm in the order of a source that has the palm centre in place of the wrist.
+
+    The palm is the sample's own ``extra["palm_mm"]``, otherwise derived from the wrist.
+    """
+    assert sample.joints_mm is not None
+    joints = sample.joints_mm.astype(np.float64)
+    points = scatter(joints, manifest.order, len(manifest.joints))
+    palm = sample.extra.get("palm_mm")
+    if palm is None:
+        palm = palm_from_wrist(joints[WRIST], joints[INDEX["ring_mcp"]])
+    points[manifest.joints.index("palm")] = np.reshape(palm, 3)
+    return points
 
 
 def _advice(name: str) -> str:

@@ -26,6 +26,7 @@ from handsynth.formats.layout import (
     listing,
     nothing_found,
     of_side,
+    points_with_palm,
     require_fields,
     require_files,
     require_folder,
@@ -35,8 +36,8 @@ from handsynth.formats.manifest import load_manifest
 from handsynth.formats.pickles import read_pickle, write_pickle
 from handsynth.formats.textfiles import named_points, read_lines
 from handsynth.hand.camera import RigidTransform
-from handsynth.hand.joints import INDEX, WRIST, gather, scatter
-from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
+from handsynth.hand.joints import INDEX, WRIST, gather
+from handsynth.hand.pose import wrist_from_palm
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
 from handsynth.imaging.codecs import read_color, write_jpeg
@@ -247,7 +248,7 @@ class _Folder:
         """Frame and webcam of a sample's image; its labels are kept."""
         own_place = sample.world_from_camera or _NO_MOVE
         webcam = self._webcam(sample.view or "", own_place)
-        world = self.places.setdefault(webcam, own_place).apply(_source_points(sample))
+        world = self.places.setdefault(webcam, own_place).apply(points_with_palm(sample, load_manifest("mhp")))
         numbers = self.frames.setdefault(sample.moment or sample.key, [])
         for number in numbers:
             same = np.allclose(self.world[number], world, rtol=0, atol=_SAME_MM)
@@ -314,19 +315,6 @@ def _read_calibration(folder: Path) -> RigidTransform:
             raise DataError(sentence(f"{name} of 3 finite numbers", found, path, "extract the archive again"))
         vectors.append(vector)
     return RigidTransform.of(vectors[0], vectors[1])
-
-
-def _source_points(sample: HandSample) -> np.ndarray:
-    """(21, 3) mm in the source's order, the palm position last."""
-    manifest = load_manifest("mhp")
-    assert sample.joints_mm is not None
-    joints = sample.joints_mm.astype(np.float64)
-    points = scatter(joints, manifest.order, 21)
-    palm = sample.extra.get("palm_mm")
-    if palm is None:
-        palm = palm_from_wrist(joints[WRIST], joints[_RING_MCP])
-    points[manifest.joints.index("palm")] = np.reshape(palm, 3)
-    return points
 
 
 def _joint_lines(points: np.ndarray) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import build_table, states
+from handsynth.formats.depthfiles import read_depth_bytes
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
@@ -32,11 +33,10 @@ from handsynth.formats.layout import (
 )
 from handsynth.formats.manifest import Manifest, load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, words, write_mat
-from handsynth.hand.camera import Camera
 from handsynth.hand.joints import INDEX, MIDDLE_MCP, WRIST, gather, scatter
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, LABELLED, HandSample
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
+from handsynth.imaging.codecs import read_color, split_bytes, write_png
 from handsynth.imaging.registration import registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
@@ -125,7 +125,9 @@ class Nyu:
             path = inside(root, row["rgb_file"])
             rgb = require_size(read_color(path, window), sample.camera, path)
         if row["depth_file"] is not None:
-            depth = _read_depth(inside(root, row["depth_file"]), sample.camera, window)
+            depth = read_depth_bytes(
+                inside(root, row["depth_file"]), sample.camera, 1, 2, window, none=(0, _BACKGROUND_MM)
+            )
         return replace(sample, rgb=rgb, depth_mm=depth)
 
     def write(self, root: Path, samples: Iterable[HandSample], options: NyuOptions) -> None:
@@ -267,15 +269,6 @@ def _image(kind: str, camera: int, number: int) -> str:
 def _count(kind: str, camera: int, names: frozenset[str]) -> int:
     pattern = re.compile(rf"{kind}_{camera}_\d+\.png")
     return sum(pattern.fullmatch(name) is not None for name in names)
-
-
-def _read_depth(path: Path, camera: Camera, window: Box | None) -> np.ndarray:
-    """(H, W) float32; mm = 256 G + B, and NaN for 0 and for the background."""
-    picture = require_size(read_raw(path, window), camera, path)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape} {picture.dtype}", path))
-    whole = join_bytes(picture[..., 1], picture[..., 2])
-    return np.where((whole == 0) | (whole == _BACKGROUND_MM), np.nan, whole).astype(np.float32)
 
 
 def _encode_depth(depth_mm: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from handsynth.errors import DataError, MissingError, sentence
 from handsynth.formats.columns import catalogue_schema
 from handsynth.formats.exchange import (
+    EVERYTHING,
     depth_from_steps,
     file_word,
     hand_mask,
@@ -60,28 +61,7 @@ class Parquet:
 
     name: ClassVar[str] = "parquet"
     summary: ClassVar[str] = "Parquet: pictures and columns in one table, as Hugging Face datasets reads it"
-    fields: ClassVar[Mapping[str, Field]] = {
-        "rgb": Field(note="exact as PNG; JPEG where the option image asks for it"),
-        "depth_mm": Field(tolerance=0.051, note="steps of 0.1 mm to 6.55 m, coarser beyond"),
-        "mask": Field(),
-        "joints_mm": Field(),
-        "joint_state": Field(),
-        "keypoints_px": Field(),
-        "keypoint_state": Field(),
-        "visible": Field(),
-        "camera": Field(),
-        "depth_camera": Field(),
-        "depth_from_color": Field(),
-        "world_from_camera": Field(),
-        "side": Field(),
-        "mirrored": Field(),
-        "subject": Field(),
-        "sequence": Field(),
-        "frame": Field(),
-        "view": Field(),
-        "moment": Field(),
-        "split": Field(),
-    }
+    fields: ClassVar[Mapping[str, Field]] = EVERYTHING
     cropped: ClassVar[bool] = False
     independent_2d: ClassVar[bool] = True
     options_type: ClassVar[type[Settings]] = ParquetOptions

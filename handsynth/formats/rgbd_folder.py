@@ -21,6 +21,7 @@ import pyarrow as pa
 from handsynth.errors import DataError, UsageError, sentence
 from handsynth.formats.columns import batched
 from handsynth.formats.exchange import (
+    REGISTERED,
     depth_from_steps,
     depth_steps,
     file_word,
@@ -96,22 +97,11 @@ class RgbdFolder:
     name: ClassVar[str] = "rgbd_folder"
     summary: ClassVar[str] = "a plain folder of colour and aligned depth (own captures, HandRGBD), joints if known"
     fields: ClassVar[Mapping[str, Field]] = {
+        name: field for name, field in REGISTERED.items() if name not in ("world_from_camera", "frame")
+    } | {
         "rgb": Field(),
         "depth_mm": Field(tolerance=0.501, note="registered; whole steps of 1 mm unless the option says otherwise"),
-        "mask": Field(),
-        "joints_mm": Field(),
-        "joint_state": Field(),
-        "keypoints_px": Field(),
-        "keypoint_state": Field(),
-        "visible": Field(),
-        "camera": Field(),
-        "side": Field(),
-        "mirrored": Field(),
-        "subject": Field(),
         "sequence": Field(note="signs but letters, digits, '-' and '_' are replaced"),
-        "view": Field(),
-        "moment": Field(),
-        "split": Field(),
     }
     cropped: ClassVar[bool] = True
     independent_2d: ClassVar[bool] = True

@@ -19,12 +19,14 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import build_table, states
+from handsynth.formats.depthfiles import read_depth_bytes
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
     listing,
     nothing_found,
     of_side,
+    points_with_palm,
     require_fields,
     require_files,
     require_folder,
@@ -34,11 +36,11 @@ from handsynth.formats.layout import (
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, write_mat
 from handsynth.hand.camera import Camera, RigidTransform
-from handsynth.hand.joints import INDEX, WRIST, gather, scatter
-from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
+from handsynth.hand.joints import INDEX, WRIST, gather
+from handsynth.hand.pose import wrist_from_palm
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
+from handsynth.imaging.codecs import read_color, split_bytes, write_png
 from handsynth.imaging.registration import depth_seen_by, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
@@ -135,7 +137,7 @@ class Stb:
         if row["depth_file"] is None:
             return replace(sample, rgb=rgb)
         camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-        depth = _read_depth(inside(root, row["depth_file"]), camera)
+        depth = read_depth_bytes(inside(root, row["depth_file"]), camera, 1, 0)
         raw = replace(sample, rgb=rgb, depth_mm=depth, depth_camera=camera, depth_from_color=move)
         return registered(raw, window) if sample.depth_camera is None else raw
 
@@ -163,7 +165,7 @@ class Stb:
                 high, low = split_bytes(whole)
                 picture = np.stack([low, high, np.zeros_like(low)], axis=-1)
                 write_png(root / _image(sequence, "SK_depth", number), picture)
-            points = view.from_labels.inverse().apply(_source_points(sample))
+            points = view.from_labels.inverse().apply(points_with_palm(sample, manifest))
             labels.setdefault((sequence, view.part), {}).setdefault(number, points / manifest.to_mm)
         for (sequence, part), frames in labels.items():
             if sorted(frames) != list(range(len(moments[sequence]))):
@@ -249,25 +251,3 @@ def _named(prefix: str) -> Callable[[str], bool]:
 
 def _has(prefix: str) -> Callable[[frozenset[str]], bool]:
     return lambda names: any(map(_named(prefix), names))
-
-
-def _read_depth(path: Path, camera: Camera) -> np.ndarray:
-    """mm = R + 256 G; 0 is no measurement."""
-    picture = require_size(read_raw(path), camera, path)
-    if picture.ndim != 3 or picture.dtype != np.uint8:
-        raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape} {picture.dtype}", path))
-    whole = join_bytes(picture[..., 1], picture[..., 0])
-    return np.where(whole == 0, np.nan, whole).astype(np.float32)
-
-
-def _source_points(sample: HandSample) -> np.ndarray:
-    """(21, 3) mm in the source's order, the palm centre in the wrist's place."""
-    manifest = load_manifest("stb")
-    assert sample.joints_mm is not None
-    joints = sample.joints_mm.astype(np.float64)
-    points = scatter(joints, manifest.order, 21)
-    palm = sample.extra.get("palm_mm")
-    if palm is None:
-        palm = palm_from_wrist(joints[WRIST], joints[_RING_MCP])
-    points[manifest.joints.index("palm")] = np.reshape(palm, 3)
-    return points

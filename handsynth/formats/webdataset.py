@@ -22,6 +22,7 @@ import pyarrow as pa
 from handsynth.errors import DataError, MissingError, sentence
 from handsynth.formats.columns import batched
 from handsynth.formats.exchange import (
+    EVERYTHING,
     ImageCodec,
     color_bytes,
     depth_from_steps,
@@ -83,28 +84,7 @@ class WebDataset:
 
     name: ClassVar[str] = "webdataset"
     summary: ClassVar[str] = "WebDataset: tar shards of pictures and JSON, for streaming trainers"
-    fields: ClassVar[Mapping[str, Field]] = {
-        "rgb": Field(note="exact as PNG; JPEG where the option image asks for it"),
-        "depth_mm": Field(tolerance=0.051, note="steps of 0.1 mm to 6.55 m, coarser beyond"),
-        "mask": Field(),
-        "joints_mm": Field(),
-        "joint_state": Field(),
-        "keypoints_px": Field(),
-        "keypoint_state": Field(),
-        "visible": Field(),
-        "camera": Field(),
-        "depth_camera": Field(),
-        "depth_from_color": Field(),
-        "world_from_camera": Field(),
-        "side": Field(),
-        "mirrored": Field(),
-        "subject": Field(),
-        "sequence": Field(),
-        "frame": Field(),
-        "view": Field(),
-        "moment": Field(),
-        "split": Field(),
-    }
+    fields: ClassVar[Mapping[str, Field]] = EVERYTHING
     cropped: ClassVar[bool] = False
     independent_2d: ClassVar[bool] = True
     options_type: ClassVar[type[Settings]] = WebDatasetOptions

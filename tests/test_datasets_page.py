@@ -37,7 +37,8 @@ def _table(names: list[str]) -> Iterator[str]:
         stored = f"{manifest.unit}, x {manifest.axes[0]}, y {manifest.axes[1]}, z {manifest.axes[2]}"
         two = "yes" if reader.independent_2d else ""
         sides = ", ".join(manifest.sides)
-        yield f"| [`{name}`](#{name}) | {manifest.title} | {pixels} | {len(manifest.joints)} | {stored} | {sides} | {two} |"
+        cells = (f"[`{name}`](#{name})", manifest.title, pixels, str(len(manifest.joints)), stored, sides, two)
+        yield f"| {' | '.join(cells)} |"
 
 
 def _section(name: str) -> Iterator[str]:

@@ -99,6 +99,8 @@ def say(text: str) -> None:
 
 def duration(seconds: float) -> str:
     """Seconds in words, as exact as an estimate deserves."""
+    if seconds < 1.5:
+        return "a second"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

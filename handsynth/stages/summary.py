@@ -29,8 +29,8 @@ def summarize(value: Any) -> dict[str, Any]:
 def as_text(summary: dict[str, Any]) -> str:
     """The same for people: ``key: value`` lines, nested values indented, the path on the last line alone."""
     rest = {key: value for key, value in summary.items() if key != "path"}
-    lines = list(_lines(rest, 0))
-    return "\n".join([*lines, *([summary["path"]] if "path" in summary else [])])
+    path = summary.get("path")
+    return "\n".join([*_lines(rest, 0), *([path] if path else [])])
 
 
 def _about(address: str) -> dict[str, Any]:

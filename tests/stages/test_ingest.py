@@ -294,7 +294,7 @@ def test_dry_run_foretells(damaged: Path, tmp_path: Path) -> None:
         ingest("ge_realworld", damaged, workspace=tmp_path, dry_run=True, **FAST)
     size = sum(path.stat().st_size for path in (damaged / "images").iterdir())
     assert f"would read {COUNT} samples from {COUNT} colour images in {damaged}, {size / 1e3:.0f} kB" in heard.texts
-    assert any(text.startswith("would take about 0 s with 1 worker: ") for text in heard.texts)
+    assert any(text.startswith("would take about a second with 1 worker: ") for text in heard.texts)
     assert any("samples tried would be rejected; the first because" in text for text in heard.texts)
     assert heard.texts[-1].endswith(f"ge_realworld: rgb, {COUNT * 32 * 32 * 3 / 1e3:.0f} kB")
     with progress.show(heard):

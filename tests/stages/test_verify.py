@@ -74,3 +74,10 @@ def test_damaged_files_are_not_examined(space: Path, tmp_path: Path) -> None:
 def test_wrong_endings_are_refused(space: Path) -> None:
     with pytest.raises(UsageError, match=r"ends in \.html"):
         verify("sound", out="page.pdf", workspace=space)
+
+
+def test_without_a_page_the_findings_are_printed(space: Path) -> None:
+    result = RUNNER.invoke(app, ["verify", "sound", "--no-page", "--workspace", str(space)])
+    assert result.exit_code == 0, result.output
+    assert "ok: True" in result.stdout
+    assert "None" not in result.stdout.splitlines()[-1]

@@ -33,8 +33,9 @@ format: $(STAMP) ## Bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schemas: $(STAMP) ## Write the JSON Schemas anew from the settings types
+schemas: $(STAMP) ## Write the JSON Schemas and docs/datasets.md anew from types and manifests
 	$(BIN)/python -m tests.test_schemas
+	$(BIN)/python -m tests.test_datasets_page
 
 bench: $(STAMP) ## Ratios against peers, in one run on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'

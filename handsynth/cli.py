@@ -178,7 +178,8 @@ def ingest(
     store: Annotated[str | None, Option(help="Store to write; NAME by default.")] = None,
     size: Annotated[int, Option(help="Side of the square crops in px.")] = 256,
     margin: Annotated[float, Option(help="Room around the joints, as a share of their extent.")] = 0.25,
-    root_joint: Annotated[str, Option("--root", help="wrist or palm: which point joint 0 is.")] = "wrist",
+    root_joint: Annotated[str, Option("--root", help="wrist or palm: which point joint 0 is; see below.")] = "wrist",
+    side: Annotated[str | None, Option(help="left or right: mirror the other hands; see below.")] = None,
     codec: Annotated[str, Option(help="raw (read at memory speed) or zstd.")] = "raw",
     limit: Annotated[int | None, Option(help="Take the first N samples only.")] = None,
     settings: Assignments = [],
@@ -191,6 +192,10 @@ def ingest(
     """Turn a dataset's raw folder into a store; checks it on the way in.
 
     `handsynth ingest ge_realworld ~/ge/real_world_testset`
+
+    `--root palm`: joint 0 is the palm centre, the source's own or, marked as derived, half way from ring MCP to wrist;
+    the store records the formula. `--side right`: left hands are mirrored, image, joints and camera together, and
+    marked. `--dry-run` says how much would be read, how long it takes and how large the store will be.
     """
 
 
@@ -279,8 +284,15 @@ def info(store: StoreName = None) -> None:
 
 
 @command("verify:verify", STORES)
-def verify(store: StoreName = None) -> None:
-    """Check every byte and number of a store: checksums, counts, reprojection, sides, bone lengths."""
+def verify(
+    store: StoreName = None,
+    out: Annotated[Path | None, Option(help="HTML page to write; runs/STORE-doctor.html by default.")] = None,
+    page: Annotated[bool, Option("--page/--no-page", help="Write the page with the worst samples' pictures.")] = True,
+) -> None:
+    """Check every byte of a store, and whether its labels agree with each other and with its images.
+
+    Says what mistake explains a fault, as far as one does; exits with 1 where anything is at fault.
+    """
 
 
 @command("view:view", STORES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from handsynth.hand.sample import HandSample
-from handsynth.stages.ingest import square
+from handsynth.stages.crops import square
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
 from handsynth.store.write import finish, write_shard, writing

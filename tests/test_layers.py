@@ -22,6 +22,7 @@ LAYERS = {
     "store": 3,
     "conditioning": 3,
     "metrics": 3,
+    "doctor": 4,
     "training": 4,
     "generators": 5,
     "estimators": 5,

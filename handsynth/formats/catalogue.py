@@ -8,12 +8,12 @@ no memory until they are looked at. The cache may be deleted at any time; a dama
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from handsynth.errors import DataError, MissingError, SpaceError, sentence
 from handsynth.formats.columns import catalogue_schema
 from handsynth.formats.format import FILE_COLUMNS, Format
-from handsynth.formats.layout import ESCAPE, inside, require_folder
+from handsynth.formats.layout import ESCAPE, inside, listing, require_folder
 from handsynth.runtime import files
 from handsynth.runtime.settings import Settings, digest
 
@@ -64,12 +64,12 @@ def open_catalogue(format: Format, root: Path, options: Settings) -> Catalogue:
     require_folder(root, format.name)
     annotations = format.annotations(root, options)
     place = digest([str(root.resolve()), format.name, options])[:8]
-    stamp = digest([CATALOGUE_VERSION, _manifest_hash(format), _stamps(annotations, root)])[:24]
+    stamp = digest([CATALOGUE_VERSION, _manifest_hash(format), _stamp(annotations, root)])[:24]
     cached = _cache_folder() / f"{format.name}-{place}-{stamp}.arrow"
     found = read_catalogue(cached)
     if found is not None:
         return found
-    source_hash = digest([_manifest_hash(format), {_name(path, root): files.sha256(path) for path in annotations}])
+    source_hash = digest([_manifest_hash(format), _content(annotations, root)])
     # A catalogue is worth having even where it cannot be kept.
     with contextlib.suppress(SpaceError):
         with files.replacing(cached) as temporary:
@@ -137,21 +137,34 @@ def _manifest_hash(format: Format) -> str | None:
     return files.sha256(manifest) if manifest.is_file() else None
 
 
-def _stamps(paths: Sequence[Path], root: Path) -> list[list[Any]]:
-    """What tells a changed file from an unchanged one without reading it: name, size, time of change.
+def _stamp(paths: Sequence[Path], root: Path) -> str:
+    """Hash of what tells a changed file from an unchanged one without reading it: name, size, time of change.
 
     Reading a million small files, or gigabytes of JSON, to see that nothing changed would take longer than the rest.
     """
-    stamps = []
+    out = hashlib.sha256()
     now = time.time_ns()
     for path in paths:
         try:
             status = path.stat()
         except FileNotFoundError:
             raise MissingError(sentence("an annotation file", "none", path)) from None
-        fresh = files.sha256(path) if now - status.st_mtime_ns < _FRESH_NS else None
-        stamps.append([_name(path, root), status.st_size, status.st_mtime_ns, fresh])
-    return stamps
+        size = 0 if path.is_dir() else status.st_size  # a folder's own size differs between file systems
+        fresh = _bytes_of(path) if now - status.st_mtime_ns < _FRESH_NS else ""
+        out.update(f"{_name(path, root)}\0{size}\0{status.st_mtime_ns}\0{fresh}\n".encode())
+    return out.hexdigest()
+
+
+def _content(paths: Sequence[Path], root: Path) -> str:
+    """Hash of the names and contents of files, and of the names in folders."""
+    out = hashlib.sha256()
+    for path in paths:
+        out.update(f"{_name(path, root)}\0{_bytes_of(path)}\n".encode())
+    return out.hexdigest()
+
+
+def _bytes_of(path: Path) -> str:
+    return digest(sorted(listing(path))) if path.is_dir() else files.sha256(path)
 
 
 def _name(path: Path, root: Path) -> str:

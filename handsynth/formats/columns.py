@@ -5,13 +5,14 @@ Used by the formats; the columns are those of ``hand.rows.row_schema``, then ``F
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from handsynth.errors import DataError, sentence
 from handsynth.formats.format import FILE_COLUMNS
 from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.rows import row_schema, to_row
@@ -54,6 +55,46 @@ def states(points: np.ndarray, known: int = LABELLED) -> np.ndarray:
     return np.where(np.isfinite(points).all(-1), known, ABSENT).astype(np.uint8)
 
 
+def stacked(values: Sequence[Any], shape: tuple[int, ...], name: str, where: Callable[[int], object]) -> np.ndarray:
+    """Nested lists of numbers, one per entry, as one (N, *shape) float64 array.
+
+    Args:
+        where: place of entry i, for the error.
+
+    Raises:
+        DataError: the first entry of another shape, or with a number that is not finite.
+    """
+    array = _floats(values) if values else np.zeros((0, *shape))
+    if array is not None and array.shape == (len(values), *shape) and np.isfinite(array).all():
+        return array
+    for i, value in enumerate(values):
+        one = _floats(value)
+        if one is None or one.shape != shape or not np.isfinite(one).all():
+            found = "lists of unequal length"
+            if one is not None:
+                found = _sides(one.shape) if one.shape != shape else "NaN or infinity"
+            wanted = f"{name} of {_sides(shape)}, finite"
+            raise DataError(sentence(wanted, found, where(i), "fetch or extract the file again"))
+    raise AssertionError("entries that fit one by one fit together")
+
+
+def intrinsics(matrices: np.ndarray, where: Callable[[int], object]) -> np.ndarray:
+    """fx, fy, cx, cy (N, 4) of calibration matrices (N, 3, 3).
+
+    Args:
+        where: place of matrix i, for the error.
+
+    Raises:
+        DataError: the first that has skew, a focal length that is not positive, or another last row than 0 0 1.
+    """
+    k = matrices.reshape(-1, 9)
+    odd = (np.abs(k[:, [1, 3, 6, 7, 8]] - [0, 0, 0, 0, 1]) > 1e-3).any(1) | (k[:, [0, 4]] <= 0).any(1)
+    if odd.any():
+        place, advice = where(int(np.flatnonzero(odd)[0])), "use the publisher's own file"
+        raise DataError(sentence("the calibration matrix of a pinhole without skew", "another", place, advice))
+    return k[:, [0, 4, 2, 5]]
+
+
 def camera_rows(intrinsics: np.ndarray, width: int, height: int) -> np.ndarray:
     """(N, 4) fx, fy, cx, cy without distortion to (N, 11), the ``camera`` column."""
     size = np.broadcast_to(np.array([width, height], dtype=np.float64), (len(intrinsics), 2))
@@ -70,6 +111,18 @@ def batched(items: Iterable[T], size: int = 8192) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def _floats(value: Any) -> np.ndarray | None:
+    """float64 array; None of lists of unequal length."""
+    try:
+        return np.array(value, dtype=np.float64)
+    except (ValueError, TypeError):
+        return None
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) + " numbers" if shape else "one number"
 
 
 def _column(count: int, value: Any, field: pa.Field) -> pa.Array:

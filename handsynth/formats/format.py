@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE_COLUMNS = ("rgb_file", "depth_file", "mask_file")
-"""Catalogue columns beyond ``hand.rows.row_schema``: paths below the root with '/', null where there is none."""
+"""Catalogue columns beyond ``hand.rows.row_schema``: paths below the root with '/', null where there is none.
+
+A picture inside a larger file is ``FILE#NUMBER,NUMBER``, see ``exchange.packed``."""
 
 
 class NoOptions(Settings, frozen=True):
@@ -50,7 +52,7 @@ class Format(Protocol):
     options_type: ClassVar[type[Settings]]
 
     def annotations(self, root: Path, options: Any) -> list[Path]:
-        """Files whose bytes fix the catalogue, in a fixed order.
+        """Files whose bytes fix the catalogue, in a fixed order; folders, where the names in them do.
 
         Raises:
             MissingError: the root or a file in it is not there; says what a download looks like.

@@ -35,6 +35,16 @@ class Rigid(Settings, frozen=True, kw_only=True):
     translation_mm: tuple[float, float, float]
 
 
+class Segment(Settings, frozen=True, kw_only=True):
+    """A run of a part's rows, in a source whose files do not name subjects or sequences."""
+
+    part: str
+    first: int
+    """Its first row, from 0; it ends where the next one of its part begins."""
+    sequence: str
+    subject: str
+
+
 class Checks(Settings, frozen=True, kw_only=True):
     """What a sound copy shows; ``None`` where a check does not apply."""
 
@@ -46,6 +56,12 @@ class Checks(Settings, frozen=True, kw_only=True):
     """Least share of joints that project inside the image."""
     palm_mm: tuple[float, float] = (50.0, 130.0)
     """Wrist to middle MCP; shows a wrong unit."""
+    bone_variation: float = 0.1
+    """Largest robust relative standard deviation of a bone's length in one subject."""
+    surface_mm: tuple[float, float] = (-5.0, 35.0)
+    """How far joints lie behind the surface that the depth map shows at their pixels, in the median."""
+    mask_share: float = 0.7
+    """Least share of joints that lie on the hand's mask."""
 
 
 class Manifest(Settings, frozen=True, kw_only=True):
@@ -65,6 +81,12 @@ class Manifest(Settings, frozen=True, kw_only=True):
     """Images or samples by the part that the publisher counts."""
     joints: tuple[str, ...]
     """The source's joints in the source's order, in the words of ``hand/joints.py``; others keep their own name."""
+    source_words: tuple[str, ...] = ()
+    """The source's own words for ``joints``, in the same order, where its files name their joints."""
+    evaluation: tuple[str, ...] = ()
+    """Those of ``joints`` that published numbers are means over, in that order; none named is all."""
+    derived: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Joint that the source lacks -> those of ``joints`` whose mean stands in for it."""
     unit: str
     axes: tuple[str, str, str]
     """Directions of the stored x, y, z."""
@@ -74,8 +96,12 @@ class Manifest(Settings, frozen=True, kw_only=True):
     moments: str
     test: tuple[str, ...] = ()
     """Folders, sequences or subjects of the test split."""
+    groups: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    """Further lists of names by what they are: subjects in their official order, the test part of another protocol."""
     test_from: int | None = None
     """First file number of the test split, where it goes by number."""
+    segments: tuple[Segment, ...] = ()
+    """Subjects and sequences by row, true of parts that are as long as ``counts`` says."""
     image_size: tuple[int, int]
     """Width and height in px."""
     cameras: dict[str, Camera] = msgspec.field(default_factory=dict)
@@ -90,6 +116,11 @@ class Manifest(Settings, frozen=True, kw_only=True):
     def order(self) -> np.ndarray:
         """(21,) gather list from the source's joint order to ours."""
         return permutation(self.joints)
+
+    @property
+    def scored(self) -> np.ndarray:
+        """(K,) places among ``joints`` of the points that published numbers are means over."""
+        return np.array([self.joints.index(name) for name in self.evaluation or self.joints], dtype=np.int64)
 
     @property
     def to_mm(self) -> np.ndarray:

@@ -19,6 +19,7 @@ from handsynth.errors import DataError, sentence
 from handsynth.runtime import files
 
 _KINDS = "biuf"
+_WORDS = "SU"
 
 
 class _Forbidden(Exception):
@@ -37,11 +38,11 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         self.order = {"<": "<", ">": ">", "|": "="}[state[1]]
 
-    def value(self) -> np.dtype[Any]:
+    def value(self, kinds: str = _KINDS) -> np.dtype[Any]:
         if self.made is None:
             self.made = np.dtype(str(self.word)).newbyteorder(self.order)  # type: ignore[arg-type]
-            if self.made.kind not in _KINDS:
-                raise _Forbidden(f"arrays of {self.made}")
+        if self.made.kind not in kinds:
+            raise _Forbidden(f"arrays of {self.made}")
         return self.made
 
 
@@ -49,6 +50,7 @@ class _Array:
     """Stands for an array: its state or, in protocol 5, its buffer."""
 
     __slots__ = ("parts",)
+    kinds = _KINDS
 
     def __init__(self, data: Any = None, dtype: Any = None, shape: Any = (), order: str = "C") -> None:
         self.parts = (data, dtype, shape, order)
@@ -60,7 +62,7 @@ class _Array:
     def value(self) -> np.ndarray:
         data, dtype, shape, order = self.parts
         raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        array = np.frombuffer(raw, dtype=dtype.value())
+        array = np.frombuffer(raw, dtype=dtype.value(self.kinds))
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if shape and min(shape) < 0:  # numpy would take -1 for whatever fits
             raise ValueError(f"an array of shape {shape}")
@@ -68,9 +70,10 @@ class _Array:
 
 
 class _Scalar(_Array):
-    """Stands for one number."""
+    """Stands for one number or word."""
 
     __slots__ = ()
+    kinds = _KINDS + _WORDS
 
     def value(self) -> Any:
         return super().value()[()]

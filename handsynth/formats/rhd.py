@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import build_table, camera_rows
+from handsynth.formats.depthfiles import read_depth_bytes
 from handsynth.formats.format import Field, NoOptions
 from handsynth.formats.layout import (
     inside,
@@ -34,7 +35,7 @@ from handsynth.formats.pickles import read_pickle, write_pickle
 from handsynth.hand.joints import BACKGROUND, FIRST_PHALANX, HAND, OTHER_BODY, PALM_PART, gather, scatter
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import HandSample
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
+from handsynth.imaging.codecs import read_color, read_raw, split_bytes, write_png
 from handsynth.imaging.registration import fitted, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
@@ -95,12 +96,7 @@ class Rhd:
         rgb = require_size(read_color(path, window), camera, path)
         depth = mask = None
         if row["depth_file"] is not None:
-            path = inside(root, row["depth_file"])
-            picture = require_size(read_raw(path, window), camera, path)
-            if picture.ndim != 3 or picture.dtype != np.uint8:
-                raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape}", path))
-            steps = join_bytes(picture[..., 0], picture[..., 1])
-            depth = np.where(steps == 0, np.nan, steps * (_FULL_SCALE_MM / 65535)).astype(np.float32)
+            depth = read_depth_bytes(inside(root, row["depth_file"]), camera, 0, 1, window, _FULL_SCALE_MM / 65535)
         if row["mask_file"] is not None:
             path = inside(root, row["mask_file"])
             codes = require_size(read_raw(path, window), camera, path)

@@ -19,12 +19,14 @@ import pyarrow as pa
 
 from handsynth.errors import DataError, sentence
 from handsynth.formats.columns import build_table, states
+from handsynth.formats.depthfiles import read_depth_bytes
 from handsynth.formats.format import Field
 from handsynth.formats.layout import (
     inside,
     listing,
     nothing_found,
     of_side,
+    points_with_palm,
     require_fields,
     require_files,
     require_folder,
@@ -34,12 +36,12 @@ from handsynth.formats.layout import (
 from handsynth.formats.manifest import load_manifest
 from handsynth.formats.matfiles import numbers, read_mat, write_mat
 from handsynth.hand.camera import Camera, RigidTransform
-from handsynth.hand.joints import INDEX, WRIST, gather, scatter
-from handsynth.hand.pose import palm_from_wrist, wrist_from_palm
+from handsynth.hand.joints import INDEX, WRIST, gather
+from handsynth.hand.pose import wrist_from_palm
 from handsynth.hand.rows import from_row
 from handsynth.hand.sample import DERIVED, HandSample
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_png
-from handsynth.imaging.registration import register_depth, registered, same_camera, seen_by
+from handsynth.imaging.codecs import read_color, split_bytes, write_png
+from handsynth.imaging.registration import depth_seen_by, registered, seen_by
 from handsynth.imaging.warp import Box
 from handsynth.runtime.settings import Settings
 
@@ -135,9 +137,9 @@ class Stb:
         if row["depth_file"] is None:
             return replace(sample, rgb=rgb)
         camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-        depth = _read_depth(inside(root, row["depth_file"]), camera)
+        depth = read_depth_bytes(inside(root, row["depth_file"]), camera, 1, 0)
         raw = replace(sample, rgb=rgb, depth_mm=depth, depth_camera=camera, depth_from_color=move)
-        return registered(raw) if sample.depth_camera is None else raw
+        return registered(raw, window) if sample.depth_camera is None else raw
 
     def write(self, root: Path, samples: Iterable[HandSample], options: StbOptions) -> None:
         manifest = load_manifest(self.name)
@@ -158,12 +160,12 @@ class Stb:
             assert sample.rgb is not None
             write_png(root / _image(sequence, view.prefix, number), sample.rgb)
             if view.part == "SK" and sample.depth_mm is not None:
-                depth = _in_depth_camera(sample)
+                depth = depth_seen_by(sample, manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color"))
                 whole = np.clip(np.rint(np.nan_to_num(depth)), 0, 65535).astype(np.uint16)
                 high, low = split_bytes(whole)
                 picture = np.stack([low, high, np.zeros_like(low)], axis=-1)
                 write_png(root / _image(sequence, "SK_depth", number), picture)
-            points = view.from_labels.inverse().apply(_source_points(sample))
+            points = view.from_labels.inverse().apply(points_with_palm(sample, manifest))
             labels.setdefault((sequence, view.part), {}).setdefault(number, points / manifest.to_mm)
         for (sequence, part), frames in labels.items():
             if sorted(frames) != list(range(len(moments[sequence]))):
@@ -249,38 +251,3 @@ def _named(prefix: str) -> Callable[[str], bool]:
 
 def _has(prefix: str) -> Callable[[frozenset[str]], bool]:
     return lambda names: any(map(_named(prefix), names))
-
-
-def _in_depth_camera(sample: HandSample) -> np.ndarray:
-    """(480, 640) mm as the F200's depth camera sees it; as it is where the sample's depth is that camera's."""
-    manifest = load_manifest("stb")
-    camera, move = manifest.camera("sk_depth"), manifest.transform("sk_depth_from_color")
-    own, own_move = sample.depth_camera or sample.camera, sample.depth_from_color or _NO_MOVE
-    assert sample.depth_mm is not None
-    assert own is not None
-    between = move.compose(own_move.inverse())
-    if same_camera(own, camera) and np.allclose(between.apply(np.eye(3) * 1000), np.eye(3) * 1000, atol=1e-2):
-        return sample.depth_mm
-    return register_depth(sample.depth_mm, own, camera, between)
-
-
-def _read_depth(path: Path, camera: Camera) -> np.ndarray:
-    """mm = R + 256 G; 0 is no measurement."""
-    picture = require_size(read_raw(path), camera, path)
-    if picture.ndim != 3 or picture.dtype != np.uint8:
-        raise DataError(sentence("an 8-bit depth image of 3 channels", f"{picture.shape} {picture.dtype}", path))
-    whole = join_bytes(picture[..., 1], picture[..., 0])
-    return np.where(whole == 0, np.nan, whole).astype(np.float32)
-
-
-def _source_points(sample: HandSample) -> np.ndarray:
-    """(21, 3) mm in the source's order, the palm centre in the wrist's place."""
-    manifest = load_manifest("stb")
-    assert sample.joints_mm is not None
-    joints = sample.joints_mm.astype(np.float64)
-    points = scatter(joints, manifest.order, 21)
-    palm = sample.extra.get("palm_mm")
-    if palm is None:
-        palm = palm_from_wrist(joints[WRIST], joints[_RING_MCP])
-    points[manifest.joints.index("palm")] = np.reshape(palm, 3)
-    return points

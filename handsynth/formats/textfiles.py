@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from handsynth.errors import DataError, sentence
-from handsynth.runtime import files
+from handsynth.errors import DataError, MissingError, sentence
 
 
 def read_lines(path: Path) -> list[str]:
@@ -17,12 +17,25 @@ def read_lines(path: Path) -> list[str]:
         MissingError: the file is not there.
         DataError: it holds binary data.
     """
-    data = files.read(path)
-    if b"\0" in data:
-        raise DataError(sentence("a text file", "binary data", path, "fetch or extract the file again"))
-    # splitlines would also split at form feeds and Unicode separators, which no annotation means as a line's end.
-    lines = data.decode("latin1").replace("\r", "\n").split("\n")
-    return [line for line in map(str.strip, lines) if line]
+    return list(each_line(path))
+
+
+def each_line(path: Path) -> Iterator[str]:
+    """The same lines one by one, for files of hundreds of megabytes.
+
+    Raises:
+        MissingError, DataError: as :func:`read_lines`, when it comes to that line.
+    """
+    try:
+        # Reading with universal line ends takes CR CR LF for two of them, and no form feed for one.
+        with path.open(encoding="latin1", newline=None) as file:
+            for line in map(str.strip, file):
+                if "\0" in line:
+                    raise DataError(sentence("a text file", "binary data", path, "fetch or extract the file again"))
+                if line:
+                    yield line
+    except FileNotFoundError:
+        raise MissingError(sentence("a file", "none", path)) from None
 
 
 def floats(words: list[str], count: int, where: object) -> np.ndarray:
@@ -40,3 +53,27 @@ def floats(words: list[str], count: int, where: object) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(sentence("finite numbers", "NaN or infinity", where, "fetch or extract the file again"))
     return values
+
+
+def named_points(
+    lines: Sequence[str], names: Sequence[str], where: object, ignored: frozenset[str] = frozenset()
+) -> np.ndarray:
+    """(M, 3) float64 in the order of the M ``names``, from lines "NAME x y z" in any order.
+
+    Args:
+        ignored: names that may stand there too and are left out.
+
+    Raises:
+        DataError: a name lacks, is there twice or is unknown, or three finite numbers do not follow it.
+    """
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        name, *words = line.split()
+        if name in found or not (name in names or name in ignored):
+            fault = f"{name[:40]!r} twice" if name in found else f"{name[:40]!r}"
+            raise DataError(sentence(f"each of {names[0]} to {names[-1]} once", fault, where, "fetch the file again"))
+        found[name] = words
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        raise DataError(sentence(f"{len(names)} named points", f"no {lacking[0]}", where, "fetch the file again"))
+    return np.stack([floats(found[name], 3, f"{name} of {where}") for name in names])

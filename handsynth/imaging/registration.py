@@ -7,19 +7,27 @@ colour pixel it falls on. Pixel centres lie at integers.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.sample import HandSample
+from handsynth.imaging.warp import Box
 
 _SPLAT = 1.05
 """Splats are a twentieth wider than a pixel: turned and sloping surfaces spread a little further."""
+_STAY = RigidTransform.of(np.eye(3), np.zeros(3))
+_METRES = 1000.0 * np.eye(3)
 
 
 def register_depth(
-    depth_mm: np.ndarray, source: Camera, target: Camera, target_from_source: RigidTransform
+    depth_mm: np.ndarray,
+    source: Camera,
+    target: Camera,
+    target_from_source: RigidTransform,
+    window: Box | None = None,
 ) -> np.ndarray:
     """Depth of one camera warped into another.
 
@@ -28,11 +36,16 @@ def register_depth(
 
     Args:
         depth_mm: (H, W) float32, z of the source camera; NaN = no measurement.
+        window: the part of the target that the caller will look at; pixels outside may be left NaN, which saves time.
 
     Returns:
         (target.height, target.width) float32, z of the target camera; NaN where no source pixel falls.
     """
-    v, u = np.nonzero(np.isfinite(depth_mm) & (depth_mm > 0))
+    known = np.isfinite(depth_mm) & (depth_mm > 0)
+    if window is not None and known.any():
+        seen = _seen_from(depth_mm[known], source, target, target_from_source, window)
+        known[: seen[0]], known[seen[1] :], known[:, : seen[2]], known[:, seen[3] :] = False, False, False, False
+    v, u = np.nonzero(known)
     z = depth_mm[v, u].astype(np.float64)
     points = target_from_source.apply(source.lift(np.stack([u, v], axis=-1), z))
     ahead = points[:, 2] > 0
@@ -52,8 +65,40 @@ def register_depth(
     return np.where(np.isinf(buffer), np.nan, buffer).reshape(target.height, target.width).astype(np.float32)
 
 
-def registered(sample: HandSample) -> HandSample:
+def _seen_from(
+    z_mm: np.ndarray, source: Camera, target: Camera, target_from_source: RigidTransform, window: Box
+) -> tuple[int, int, int, int]:
+    """Rows and columns (first, end, first, end) of the source outside which nothing falls into the target's window.
+
+    What the window sees between the nearest and the farthest measurement is a block with flat sides, and so is its
+    picture in the source: its corners bound it. Where a lens is distorted or a corner lies behind a camera, all is
+    taken.
+    """
+    everything = (0, source.height, 0, source.width)
+    if source.distortion or target.distortion:
+        return everything
+    near, far = float(z_mm.min()), float(z_mm.max())
+    border = np.array([[u, v] for u in (-0.5, source.width - 0.5) for v in (-0.5, source.height - 0.5)] * 2)
+    block = target_from_source.apply(source.lift(border, np.repeat([near, far], 4)))
+    low, high = block[:, 2].min(), block[:, 2].max()
+    if low <= 0:
+        return everything
+    growth = max(target.fx / source.fx, target.fy / source.fy) * far / low
+    reach = _SPLAT * max(growth, 1.0) + 1
+    edges = (window.x - reach, window.x + window.side + reach), (window.y - reach, window.y + window.side + reach)
+    corners = np.array([[u, v] for u in edges[0] for v in edges[1]] * 2)
+    shadow = source.project(target_from_source.inverse().apply(target.lift(corners, np.repeat([low, high], 4))))
+    if not np.isfinite(shadow).all():
+        return everything
+    first, end = np.floor(shadow.min(0)).astype(int) - 1, np.ceil(shadow.max(0)).astype(int) + 2
+    (left, top), (right, bottom) = np.maximum(first, 0).tolist(), np.maximum(end, 0).tolist()
+    return top, bottom, left, right
+
+
+def registered(sample: HandSample, window: Box | None = None) -> HandSample:
     """The sample with depth at its colour pixels, by :func:`register_depth`; unchanged where it already is.
+
+    ``window`` as there.
 
     Raises:
         ValueError: depth has a camera of its own but the colour has none, or no transform leads between them.
@@ -64,8 +109,28 @@ def registered(sample: HandSample) -> HandSample:
     if depth is not None:
         if sample.camera is None or sample.depth_from_color is None:
             raise ValueError(f"{sample.key} does not say how its depth lies to its colour")
-        depth = register_depth(depth, sample.depth_camera, sample.camera, sample.depth_from_color.inverse())
+        depth = register_depth(depth, sample.depth_camera, sample.camera, sample.depth_from_color.inverse(), window)
     return replace(sample, depth_mm=depth, depth_camera=None, depth_from_color=None)
+
+
+def depth_seen_by(sample: HandSample, camera: Camera, from_color: RigidTransform) -> np.ndarray:
+    """Depth of a sample as a sensor sees it that stands elsewhere than the colour camera; as it is where it is that.
+
+    Args:
+        sample: with depth, registered to its colour or with a camera of its own.
+        camera: of the sensor.
+        from_color: from the colour camera's frame to the sensor's.
+
+    Returns:
+        (camera.height, camera.width) float32 mm; NaN = no measurement.
+    """
+    own, own_from_color = sample.depth_camera or sample.camera, sample.depth_from_color or _STAY
+    assert sample.depth_mm is not None
+    assert own is not None
+    between = from_color.compose(own_from_color.inverse())
+    if same_camera(own, camera) and np.allclose(between.apply(_METRES), _METRES, atol=1e-2):
+        return sample.depth_mm
+    return register_depth(sample.depth_mm, own, camera, between)
 
 
 def seen_by(sample: HandSample, camera: Camera) -> HandSample:
@@ -83,8 +148,7 @@ def seen_by(sample: HandSample, camera: Camera) -> HandSample:
         raise ValueError(f"{sample.key} has no camera")
     if same_camera(own, camera):
         return replace(sample, camera=camera)
-    grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1)
-    at = own.project(camera.lift(grid, np.ones(grid.shape[:2]))).astype(np.float32)
+    at = own.project(_pixel_rays(camera)).astype(np.float32)
 
     def warp(image: np.ndarray | None, flags: int, border: int, empty: float) -> np.ndarray | None:
         if image is None:
@@ -109,6 +173,13 @@ def seen_by(sample: HandSample, camera: Camera) -> HandSample:
         extra={name: move(value) if name.endswith("_px") else value for name, value in sample.extra.items()},
         camera=camera,
     )
+
+
+@lru_cache(maxsize=4)
+def _pixel_rays(camera: Camera) -> np.ndarray:
+    """(H, W, 3) points at z = 1 that the pixels see; kept, since a layout's camera is asked for again and again."""
+    grid = np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1)
+    return camera.lift(grid, np.ones(grid.shape[:2]))
 
 
 def fitted(camera: Camera, width: int, height: int) -> Camera:

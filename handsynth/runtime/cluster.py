@@ -113,7 +113,12 @@ def _client(count: int, scheduler: str | None) -> Iterator[Any]:
         return
     # Dask tells of closing connections and slow workers; errors reach the user through the results.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    config = {"distributed.worker.memory.target": False, "distributed.worker.memory.spill": False}
+    config = {
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        # Dask's own list also makes malloc give memory back at once: pixels then cost half as much again.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+    }
     with (
         dask.config.set(config),
         LocalCluster(

@@ -97,6 +97,15 @@ def say(text: str) -> None:
     _listener.get().say(text)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words, as exact as an estimate deserves."""
+    if seconds < 1.5:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def task(title: str, total: int) -> contextlib.AbstractContextManager[Advance]:
     """Open a progress bar; the value is ``advance(steps=1, note="")``."""
     return _listener.get().task(title, total)

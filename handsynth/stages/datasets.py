@@ -47,7 +47,7 @@ def _page(reader: Format, manifest: Manifest, folder: Path) -> dict[str, Any]:
         "paper": manifest.paper,
         "licence": manifest.licence,
         "1. download": {"from": manifest.page}
-        | {archive.file: f"{archive.holds}; unpack {archive.unpack}" for archive in manifest.archives},
+        | {archive.file: f"{archive.holds}: {archive.unpack}" for archive in manifest.archives},
         f"2. so that {folder} holds": manifest.layout,
         "3. what is there now": _found(reader, manifest, folder),
         "4. read it": f"handsynth ingest {name}" + (f" {folder}" if folder.parts[-2:] != ("data", name) else ""),

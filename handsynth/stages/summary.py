@@ -29,8 +29,8 @@ def summarize(value: Any) -> dict[str, Any]:
 def as_text(summary: dict[str, Any]) -> str:
     """The same for people: ``key: value`` lines, nested values indented, the path on the last line alone."""
     rest = {key: value for key, value in summary.items() if key != "path"}
-    lines = list(_lines(rest, 0))
-    return "\n".join([*lines, *([summary["path"]] if "path" in summary else [])])
+    path = summary.get("path")
+    return "\n".join([*_lines(rest, 0), *([path] if path else [])])
 
 
 def _about(address: str) -> dict[str, Any]:
@@ -65,13 +65,13 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
             elif flat:
                 width = min(max(map(len, value), default=0), _WIDTH // 2)
                 lines.append(f"{pad}{key}:")
-                lines += [f"{pad}  {name:<{width}}  {inner}" for name, inner in value.items()]
+                for name, inner in value.items():
+                    lines += _wrapped(f"{pad}  {name:<{width}}  {inner}", f"{pad}  {'':<{width}}  ")
             else:
                 lines += [f"{pad}{key}:", *_lines(value, depth + 1)]
         elif isinstance(value, list | tuple):
             if all(isinstance(item, int | float) or (isinstance(item, str) and len(item) < 24) for item in value):
-                text = f"{pad}{key}: {', '.join(map(str, value))}"
-                lines += textwrap.wrap(text, _WIDTH, subsequent_indent=pad + "  ", break_long_words=False) or [text]
+                lines += _wrapped(f"{pad}{key}: {', '.join(map(str, value))}", pad + "  ")
                 continue
             lines.append(f"{pad}{key}:")
             for item in value:
@@ -79,11 +79,20 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
                     lines.append(f"{pad}  {item['status']:<13} {item['check']}: {item['text']}")
                     lines += [f"{pad}  {'':<13}   {name}" for name in item["worst"]]
                     continue
-                inner = _lines(item, depth + 2) if isinstance(item, dict) else [f"{pad}    {item}"]
+                inner = (
+                    _lines(item, depth + 2) if isinstance(item, dict) else _wrapped(f"{pad}    {item}", pad + " " * 4)
+                )
                 first = inner[0].strip() if inner else ""
                 lines += [f"{pad}  - {first}", *inner[1:]]
         else:
             text = str(value).rstrip("\n")
             shown = text if "\n" not in text else "\n" + "\n".join(f"{pad}  {line}" for line in text.splitlines())
-            lines.append(f"{pad}{key}: {shown}" if "\n" not in text else f"{pad}{key}:{shown}")
+            lines += _wrapped(f"{pad}{key}: {shown}", pad + "  ") if "\n" not in text else [f"{pad}{key}:{shown}"]
     return lines
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines of a text that is too long for one; names and paths stay whole."""
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+    ) or [text]

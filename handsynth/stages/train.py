@@ -101,7 +101,7 @@ def train(
     seconds = loop.estimate_seconds(lambda: build_system(system, chosen, seed), batches, where, info.steps)
     _announce(info, where, seconds)
     if seconds > _LONG_SECONDS and not yes:
-        found = f"an estimate of {_duration(seconds)}"
+        found = f"an estimate of {progress.duration(seconds)}"
         raise UsageError(
             sentence("a training under an hour", found, info.name, "add --yes, or choose a smaller --preset")
         )
@@ -206,11 +206,5 @@ def _announce(info: RunInfo, device: loop.Device, seconds: float) -> None:
     data = f"{info.samples} samples" + (f" + {info.added_samples} generated" if info.added else "")
     progress.say(
         f"training {info.system} ({info.preset}, {info.parameters / 1e6:.1f} M parameters) on {data} "
-        f"of {info.store.name} for {info.steps} steps on {device.accelerator}: about {_duration(seconds)}"
+        f"of {info.store.name} for {info.steps} steps on {device.accelerator}: about {progress.duration(seconds)}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,45 +1,22 @@
-"""Check a finished store: every byte against its checksum, every count, every number that can be checked."""
+"""Check the files of a finished store: every byte against its checksum, every count against its records.
+
+Reads every byte once and decodes no image; what the numbers and pixels say is the doctor's to judge.
+"""
 
 from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from handsynth.errors import HandsynthError
 from handsynth.runtime import files, ledger, progress
-from handsynth.runtime.settings import Settings, parse
+from handsynth.runtime.settings import parse
 from handsynth.store import schema, shards
-from handsynth.store.checks import Finding, Status, check_samples
+from handsynth.store.findings import SHOWN, Finding, Status
 from handsynth.store.read import Store
 from handsynth.store.schema import ARRAYS
-
-_DEPTH_SAMPLES = 512
-_SURFACE_MM = (-5.0, 35.0)
-"""Where a joint's z may lie behind the surface seen at its pixel: half a finger to half a palm, in the median."""
-
-
-class Report(Settings, frozen=True, kw_only=True):
-    """What :func:`verify_store` found."""
-
-    ok: bool
-    """Whether nothing is at fault; warnings and what cannot be checked are no fault."""
-    store_hash: str
-    findings: tuple[Finding, ...]
-
-
-def verify_store(store: Store) -> Report:
-    """Check everything; reads every byte of the store once and opens no image twice."""
-    found = _check_files(store)
-    if all(finding.status == "ok" for finding in found if finding.check != "file names"):
-        plan = store.info.plan
-        palm_root = plan.settings.get("root_joint") == "palm"
-        found += check_samples(store.table(), independent_2d=plan.independent_2d, palm_root=palm_root)
-        found.append(_check_depth(store))
-    ok = all(finding.status != "fault" for finding in found)
-    return Report(ok=ok, store_hash=store.hash, findings=tuple(found))
 
 
 class _Faults:
@@ -55,12 +32,13 @@ class _Faults:
             check=self.check,
             status=self.status if count else "ok",
             count=count,
-            worst=tuple(self.paths[:5]),
+            worst=tuple(self.paths[:SHOWN]),
             text=f"{count} {self.bad}" if count else self.good,
         )
 
 
-def _check_files(store: Store) -> list[Finding]:
+def check_files(store: Store) -> list[Finding]:
+    """Findings about every file; where one is at fault other than ``file names``, the store is not worth reading."""
     records = _Faults(
         "ledger records", "every record is the one that store.json names", "records are missing or changed"
     )
@@ -148,29 +126,3 @@ def _disagreeing(
     if len(set(slots)) != len(slots) or not set(slots) <= set(plan.slot_range(shard)):
         wrong.append(ledger.record_path(shard))
     return wrong
-
-
-def _check_depth(store: Store) -> Finding:
-    """How far joints lie behind the surface that the depth map shows at their pixels."""
-    name = "joints against surface depth"
-    joints, keypoints = store.column("joints_mm"), store.column("keypoints_px")
-    held = np.array(["depth" in fields for fields in store.column("pixels")], dtype=bool)
-    rows = np.flatnonzero(held & np.isfinite(joints).any((1, 2)) & np.isfinite(keypoints).any((1, 2)))
-    if not store.has("depth") or not len(rows):
-        return Finding(check=name, status="not checkable", text="no sample has a registered depth map and joints")
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _DEPTH_SAMPLES).astype(int))]
-    behind = []
-    for row in rows:
-        depth = store.depth_mm([store.slots[row]])[0]
-        place = np.rint(np.nan_to_num(keypoints[row], nan=-1)).astype(int)
-        inside = ((place >= 0) & (place < store.info.plan.size)).all(1)
-        behind.append(joints[row, inside, 2] - depth[place[inside, 1], place[inside, 0]])
-    distance = np.concatenate(behind)
-    distance = distance[np.isfinite(distance)]
-    if not len(distance):
-        return Finding(check=name, status="not checkable", text="no depth was measured at any joint")
-    median = float(np.median(distance))
-    status: Status = "ok" if _SURFACE_MM[0] <= median <= _SURFACE_MM[1] else "warning" if abs(median) < 60 else "fault"
-    low, high = _SURFACE_MM
-    text = f"joints lie {median:.1f} mm behind the surface in the median of {len(rows)} samples; {low:g} to {high:g} mm"
-    return Finding(check=name, status=status, text=f"{text} is expected")

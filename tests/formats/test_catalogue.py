@@ -92,6 +92,20 @@ def test_unchanged_files_are_not_read_again(root: Path, monkeypatch: pytest.Monk
     assert format.parsed == 1
 
 
+def test_a_folder_counts_by_the_names_in_it(root: Path) -> None:
+    class Folder(Listed):
+        def annotations(self, root: Path, options: Options) -> list[Path]:
+            return [root / "keys.txt", root / "images"]
+
+    (root / "images").mkdir()
+    first = open_catalogue(Folder(), root, Options())
+    (root / "images" / "1.png").write_text("")
+    second = open_catalogue(Folder(), root, Options())
+    assert second.hash != first.hash
+    (root / "images" / "1.png").write_text("other bytes")
+    assert open_catalogue(Folder(), root, Options()).hash == second.hash
+
+
 def test_older_catalogues_of_the_same_place_are_removed(root: Path, cache: Path) -> None:
     keys(Listed(), root)
     (root / "keys.txt").write_text("a b d")

@@ -113,15 +113,18 @@ def test_columns_equal_rows_built_one_by_one(written: tuple[Format, Path, Any]) 
     reader, root, options = written
     table = listed(reader, root, options)
     slow = to_table(from_row(row) for row in table.to_pylist())
-    assert table.select(row_schema().names).equals(slow)
+    assert same(table.select(row_schema().names), slow)
 
 
-def test_catalogue_opens_no_image(written: tuple[Format, Path, Any]) -> None:
+def test_catalogue_opens_no_image(case: Case, written: tuple[Format, Path, Any]) -> None:
     reader, root, options = written
+    if case.packed:
+        pytest.skip("its images lie inside its annotation files")
     before = listed(reader, root, options)
-    for path in images(root, before):
+    labels = reader.annotations(root, options)  # DexYCB's masks lie in them
+    for path in set(images(root, before)).difference(labels):
         path.write_bytes(b"")
-    assert listed(reader, root, options).equals(before)
+    assert same(listed(reader, root, options), before)
 
 
 def test_writing_twice_is_identical(case: Case, written: tuple[Format, Path, Any], tmp_path: Path) -> None:
@@ -130,8 +133,10 @@ def test_writing_twice_is_identical(case: Case, written: tuple[Format, Path, Any
     assert tree(tmp_path / "again") == tree(root)
 
 
-def test_truncated_images_are_refused(written: tuple[Format, Path, Any]) -> None:
+def test_truncated_images_are_refused(case: Case, written: tuple[Format, Path, Any]) -> None:
     reader, root, options = written
+    if case.packed:
+        pytest.skip("its images lie inside its annotation files")
     row = open_catalogue(reader, root, options).table.to_pylist()[0]
     for column in FILE_COLUMNS:
         if row[column] is not None:
@@ -152,6 +157,8 @@ def test_missing_images_are_counted(case: Case, written: tuple[Format, Path, Any
     reader, root, options = written
     if case.gaps:
         pytest.skip("its publishers left images out")
+    if case.packed:
+        pytest.skip("its images lie inside its annotation files")
     table = listed(reader, root, options)
     next(images(root, table)).unlink()
     with pytest.raises(DataError, match="expected"):
@@ -223,7 +230,7 @@ def test_any_dataset_converts_to_any_other(name: str, camera: str, tmp_path: Pat
         if sample.camera is not None:
             np.testing.assert_allclose(sample.keypoints_px[known], sample.projected()[known], atol=0.05)
         if sample.depth_mm is not None and given.depth_mm is not None and sample.camera is not None:
-            assert on_surface(sample, given.visible) >= on_surface(registered(given), given.visible) - 0.15
+            assert on_surface(registered(sample), given.visible) >= on_surface(registered(given), given.visible) - 0.15
 
 
 def middle_tip(joints: np.ndarray) -> tuple[float, ...]:
@@ -237,13 +244,15 @@ def turned(name: str, sample: HandSample) -> bool:
 
 def on_surface(sample: HandSample, visible: np.ndarray) -> float:
     """Share of visible joints that lie at most 25 mm behind the depth measured at their pixel, and not before it."""
-    uv = np.rint(sample.projected()).astype(int)  # type: ignore[arg-type]
+    uv = np.nan_to_num(np.rint(sample.projected()), nan=-1).astype(int)  # absent joints lie in no image
     height, width = sample.size
     inside = ((uv >= 0) & (uv < [width, height])).all(-1) & visible
     assert sample.depth_mm is not None
     assert sample.joints_mm is not None
     behind = sample.joints_mm[inside, 2] - sample.depth_mm[uv[inside, 1], uv[inside, 0]]
-    share = float(np.mean((behind > -3) & (behind < 25)))
+    measured = np.isfinite(behind)  # a depth camera beside the colour camera does not see every joint
+    assert measured.mean() > 0.6
+    share = float(np.mean((behind[measured] > -3) & (behind[measured] < 25)))
     assert share > 0.5
     return share
 
@@ -253,6 +262,11 @@ def images(root: Path, table: pa.Table) -> Iterator[Path]:
         for name in table.column(column).unique().to_pylist():
             if name is not None:
                 yield root / name
+
+
+def same(first: pa.Table, second: pa.Table) -> bool:
+    """Whether two tables are equal, absent joints (NaN) included, which Arrow takes for different."""
+    return first.schema.equals(second.schema) and repr(first.to_pylist()) == repr(second.to_pylist())
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -280,10 +294,27 @@ def assert_close(want: Any, got: Any, tolerance: float, what: str) -> None:
 def test_joint_names_of_manifests_are_a_permutation() -> None:
     """Gather lists as the field has them; -1 is a wrist that the source lacks."""
     expected = {
+        "coco": list(range(21)),
+        "freihand": list(range(21)),
         "ge_realworld": list(range(21)),
+        "hanco": list(range(21)),
+        "handpose_x_plus": list(range(21)),
+        "parquet": list(range(21)),
+        "rgbd_folder": list(range(21)),
+        "webdataset": list(range(21)),
         "stb": [-1, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4],
+        "dexycb": list(range(21)),
+        "fpha": [0, 1, 6, 7, 8, 2, 9, 10, 11, 3, 12, 13, 14, 4, 15, 16, 17, 5, 18, 19, 20],
+        "ho3d": [0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20],
         "rhd": [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17],
+        "panoptic": list(range(21)),
+        "interhand26m": [20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16],
         "msra15": [0, 17, 18, 19, 20, *range(1, 17)],
+        "mhp": [-1, 17, 16, 18, 19, 1, 0, 2, 3, 5, 4, 6, 7, 13, 12, 14, 15, 9, 8, 10, 11],
+        "ganerated": list(range(21)),
+        "ge_synthetic": list(range(21)),
+        "nyu": [-1, 29, 27, 25, 24, 23, 21, 19, 18, 17, 15, 13, 12, 11, 9, 7, 6, 5, 3, 1, 0],
+        "icvl": [-1, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1, 12, 13, 14, -1, 15],
     }
     for name, order in expected.items():
         manifest = load_manifest(name)

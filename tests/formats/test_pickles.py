@@ -55,6 +55,17 @@ def test_a_pickle_of_python_2(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pickle(tmp_path / "two.pickle"), [1.5, -2.0])
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 5])
+def test_words_of_numpy_are_words_but_make_no_arrays(tmp_path: Path, protocol: int) -> None:
+    """As dictionaries of results hold them: ``numpy.str_`` and ``numpy.bytes_``."""
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps({"name": np.str_("006_mustard"), "raw": np.bytes_(b"abc")}, protocol))
+    assert read_pickle(path) == {"name": "006_mustard", "raw": b"abc"}
+    path.write_bytes(pickle.dumps({"names": np.array(["a", "b"])}, protocol))
+    with pytest.raises(DataError, match="asks for arrays of"):
+        read_pickle(path)
+
+
 def test_what_is_written_opens_in_old_and_new_numpy(tmp_path: Path) -> None:
     value = {0: {"K": np.eye(3), "n": np.arange(3, dtype=np.float32)}}
     write_pickle(tmp_path / "a.pickle", value)

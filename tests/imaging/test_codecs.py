@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from handsynth.errors import DataError, MissingError
-from handsynth.imaging.codecs import join_bytes, read_color, read_raw, split_bytes, write_jpeg, write_png
+from handsynth.imaging.codecs import (
+    decode_color,
+    decode_raw,
+    encode_jpeg,
+    encode_png,
+    join_bytes,
+    read_color,
+    read_raw,
+    split_bytes,
+    write_jpeg,
+    write_png,
+)
 from handsynth.imaging.draw import depth_image, mask_image, skeleton, tile
 
 RGB = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
@@ -48,6 +59,30 @@ def test_other_files_are_no_images(tmp_path: Path) -> None:
         read_color(tmp_path / "a.png")
     with pytest.raises(MissingError, match="found none"):
         read_color(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("hold", [bytes, memoryview])
+def test_bytes_decode_like_files(tmp_path: Path, hold: type) -> None:
+    for name, data in (("a.png", encode_png(RGB)), ("a.jpg", encode_jpeg(RGB))):
+        (tmp_path / name).write_bytes(data)
+        np.testing.assert_array_equal(decode_color(hold(data), "a tar"), read_color(tmp_path / name))
+        np.testing.assert_array_equal(decode_raw(hold(data), "a tar"), read_raw(tmp_path / name))
+        with pytest.raises(DataError, match="truncated"):
+            decode_color(hold(data[:-20]), "member 3 of a tar")
+    with pytest.raises(DataError, match="an empty file in a tar"):
+        decode_raw(hold(b""), "a tar")
+
+
+def test_the_size_of_a_jpeg_is_looked_at_first() -> None:
+    data = encode_jpeg(RGB)
+    at = data.index(b"\xff\xc0") + 5
+    huge = data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]
+    with pytest.raises(DataError, match="a JPEG that claims 65535 x 65535 pixels"):
+        decode_color(huge, "here")
+    filled = data[:2] + b"\xff" * 9 + data[2:]
+    np.testing.assert_array_equal(decode_color(filled, "here"), decode_color(data, "here"))
+    with pytest.raises(DataError):
+        decode_color(b"\xff\xd8" + b"\xff\xe0\0\2" * 1000 + b"\xff\xd9", "here")
 
 
 def test_two_bytes_do_not_overflow() -> None:

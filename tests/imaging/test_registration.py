@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from handsynth.hand.camera import Camera, RigidTransform
 from handsynth.hand.sample import HandSample
 from handsynth.imaging.registration import fitted, register_depth, registered, same_camera, seen_by
+from handsynth.imaging.warp import Box
 
 SMALL = Camera(60.0, 62.0, 31.0, 23.0, 64, 48)
 LARGE = Camera(100.0, 98.0, 52.0, 37.0, 100, 80)
@@ -55,6 +56,31 @@ def test_a_plane_stays_a_plane_without_holes(tilt_x: float, tilt_y: float, dista
     assert (np.abs(moved - expected)[known] <= slope[known] + 0.5).all()
     middle = moved[25:55, 30:70]
     assert np.isfinite(middle).mean() > 0.999
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.builds(Box, st.integers(-40, 110), st.integers(-40, 90), st.integers(1, 90)),
+    st.sampled_from([ASIDE, STAY, RigidTransform.of(np.array([0.3, -0.4, 0.5]), np.array([-90.0, 60.0, 80.0]))]),
+    st.booleans(),
+)
+def test_inside_a_window_depth_is_that_of_the_whole(
+    seed: int, window: Box, move: RigidTransform, distorted: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(150, 900, (SMALL.height, SMALL.width)).astype(np.float32)
+    depth[rng.random(depth.shape) < rng.choice([0.1, 0.9, 1.0])] = np.nan
+    lens = replace(SMALL, distortion=(0.1, -0.05, 0.001, 0.002, 0.0)) if distorted else SMALL
+    whole, part = (register_depth(depth, lens, LARGE, move, look) for look in (None, window))
+    seen = tuple(slice(max(at, 0), max(at + window.side, 0)) for at in (window.y, window.x))
+    np.testing.assert_array_equal(part[seen], whole[seen])
+
+
+def test_a_window_saves_work() -> None:
+    depth = plane(SMALL, np.array([0.1, 0.2, 1.0]), 400)
+    part = register_depth(depth, SMALL, LARGE, ASIDE, Box(40, 30, 10))
+    assert np.isfinite(part[30:40, 40:50]).all()
+    assert np.isfinite(part).mean() < 0.1
 
 
 def test_the_nearest_surface_wins() -> None:

@@ -24,15 +24,18 @@ from handsynth.hand.camera import Camera
 from handsynth.hand.joints import WRIST
 from handsynth.hand.pose import palm_from_wrist
 from handsynth.hand.sample import DERIVED, LABELLED, HandSample
+from handsynth.imaging import codecs, png
 from handsynth.imaging.codecs import read_color
-from handsynth.imaging.warp import mirror
+from handsynth.imaging.warp import Box, mirror
 from handsynth.runtime import progress
+from handsynth.stages.crops import PALM_FORMULA, _looks, palm_rooted, square
 from handsynth.stages.info import info
-from handsynth.stages.ingest import ingest, palm_rooted, square
+from handsynth.stages.ingest import ingest
 from handsynth.stages.migrate import migrate
 from handsynth.stages.verify import verify
 from handsynth.stages.view import view
 from handsynth.store.read import open_store
+from handsynth.store.schema import ARRAYS
 from handsynth.store.write import Reject
 from tests.hands import make_samples
 from tests.store.stores import same_folders
@@ -196,6 +199,119 @@ def test_sources_that_contradict_themselves_are_refused(whole: Path, tmp_path: P
     assert not verify(address).ok
 
 
+def write_pairs(root: Path, count: int = 4) -> None:
+    """RHD with both hands in every image."""
+    samples = []
+    camera = Camera(130.0, 128.0, 159.5, 159.5, 320, 320)  # its mirror image is itself
+    for number, sample in enumerate(make_samples(count, height=320, width=320)):
+        joints = sample.joints_mm + np.float32([40, 0, 0])
+        right = replace(sample, camera=camera, joints_mm=joints, keypoints_px=camera.project(joints).astype(np.float32))
+        left = replace(mirror(right), rgb=right.rgb, depth_mm=right.depth_mm, mask=None, mirrored=False)
+        samples += [replace(hand, key=f"{number}{hand.side}", moment=f"m{number}") for hand in (left, right)]
+    get_format("rhd").write(root, samples, NoOptions())
+
+
+def test_the_fast_way_makes_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colour, registered depth and masks, of one hand and of two, by OpenCV and by our own decoder."""
+    write_pairs(tmp_path / "data/rhd")
+    stb = get_format("stb")
+    samples = [replace(sample, split="train", extra={}) for sample in make_samples(5, height=240, width=320)]
+    stb.write(tmp_path / "data/stb", samples, stb.options_type())
+    decoded = []
+    real = png.decode
+    monkeypatch.setattr(png, "_unfilter", None)
+    monkeypatch.setattr(png, "decode", lambda *given: decoded.append(real(*given)) or decoded[-1])
+    for name in ("rhd", "stb"):
+        slow = ingest(name, store=f"{name}-slow", workspace=tmp_path, accept=True, **FAST)
+        assert decoded
+        assert all(image is None for image in decoded)
+        decoded.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(codecs, "_MANY", 1)
+            fast = ingest(name, store=f"{name}-fast", workspace=tmp_path, accept=True, **FAST)
+            patch.setattr(png, "_unfilter", None)
+        assert decoded
+        assert all(image is not None for image in decoded)
+        decoded.clear()
+        monkeypatch.setattr(png, "_unfilter", None)
+        assert same_folders(Path(slow), Path(fast))
+
+
+def test_jpegs_compile_nothing(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(codecs, "expect", asked.append)
+    ingest("ge_realworld", whole, workspace=tmp_path, limit=6, **FAST)
+    assert set(asked) == {0}
+    write_pairs(tmp_path / "data/rhd")
+    ingest("rhd", workspace=tmp_path, accept=True, **FAST)
+    assert asked[-1] == 8
+
+
+def test_an_image_of_two_hands_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pairs(tmp_path / "data/rhd")
+    asked = []
+    real = codecs._decode
+
+    def noted(*given: object) -> np.ndarray:
+        if codecs._memory.get() is not None:  # the checks before look at some images too
+            asked.append(given[1])
+        return real(*given)
+
+    monkeypatch.setattr(codecs, "_decode", noted)
+    store = open_store(ingest("rhd", workspace=tmp_path, accept=True, **FAST))
+    assert len(store) == 8
+    assert len(asked) == len(set(asked)) == 4 * 3
+    assert codecs._memory.get() is None
+    monkeypatch.setattr("handsynth.stages.crops._looks", lambda rows, boxes: [None] * len(rows))
+    apart = open_store(ingest("rhd", store="apart", workspace=tmp_path, accept=True, **FAST))
+    np.testing.assert_array_equal(store.rgb(range(8)), apart.rgb(range(8)))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_side_by_mirroring(tmp_path: Path, side: str) -> None:
+    """Pixels, joints and camera are mirrored together, and only of the other hands; the store says so."""
+    write_pairs(tmp_path / "data/rhd")
+    plain = open_store(ingest("rhd", workspace=tmp_path, accept=True, **FAST))
+    assert not {"side", "palm"} & set(plain.info.plan.settings)  # older stores keep their hash
+    turned = open_store(ingest("rhd", store="one", side=side, workspace=tmp_path, accept=True, **FAST))
+    assert turned.info.plan.settings["side"] == side
+    assert set(turned.column("side")) == {side}
+    for slot in range(8):
+        before, after = plain.sample(slot), turned.sample(slot)
+        want = before if before.side == side else mirror(before)
+        assert after.mirrored is (before.side != side) is want.mirrored
+        for name in ("rgb", "depth_mm", "mask", "joints_mm", "keypoints_px"):
+            np.testing.assert_array_equal(getattr(after, name), getattr(want, name))
+        assert after.camera == want.camera
+        np.testing.assert_allclose(after.projected(), after.keypoints_px, atol=1e-2)
+    assert verify(turned.address).findings
+
+
+def test_dry_run_foretells(damaged: Path, tmp_path: Path) -> None:
+    """Counts, bytes, time and room; damaged files are found where they are among those tried."""
+    heard = Heard()
+    with progress.show(heard):
+        ingest("ge_realworld", damaged, workspace=tmp_path, dry_run=True, **FAST)
+    size = sum(path.stat().st_size for path in (damaged / "images").iterdir())
+    assert f"would read {COUNT} samples from {COUNT} colour images in {damaged}, {size / 1e3:.0f} kB" in heard.texts
+    assert any(text.startswith("would take about a second with 1 worker: ") for text in heard.texts)
+    assert any("samples tried would be rejected; the first because" in text for text in heard.texts)
+    assert heard.texts[-1].endswith(f"ge_realworld: rgb, {COUNT * 32 * 32 * 3 / 1e3:.0f} kB")
+    with progress.show(heard):
+        ingest("ge_realworld", damaged, workspace=tmp_path, dry_run=True, codec="zstd", limit=1, **FAST)
+    assert heard.texts[-1].endswith("kB compressed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looks_cover_their_boxes_and_cost_no_more() -> None:
+    files = {"depth_file": None, "mask_file": None}
+    rows = [{"rgb_file": name, **files} for name in ("a", "a", "b", "c", "c", "a")]
+    boxes = [Box(10, 50, 30), Box(100, -5, 20), Box(1, 2, 3), Box(4, 4, 4), None, Box(0, 0, 9)]
+    looks = _looks(rows, boxes)
+    assert looks[2:] == [boxes[2], None, None, boxes[5]]
+    assert looks[0] == looks[1] == Box(120 - 110, 80 - 110, 110)
+
+
 def test_wrong_use_writes_nothing(whole: Path, tmp_path: Path) -> None:
     for wrong, error in (
         ({"name": "gee"}, UsageError),
@@ -205,6 +321,7 @@ def test_wrong_use_writes_nothing(whole: Path, tmp_path: Path) -> None:
         ({"limit": 0}, UsageError),
         ({"margin": -1.0}, UsageError),
         ({"root_joint": "elbow"}, UsageError),
+        ({"side": "unknown"}, UsageError),
         ({"codec": "lzma"}, UsageError),
         ({"workers": 0}, UsageError),
         ({"settings": ["colour=blue"]}, UsageError),
@@ -292,6 +409,7 @@ def test_palm_rooting_is_marked() -> None:
 def test_palm_rooted_store_passes_its_checks(whole: Path, tmp_path: Path) -> None:
     address = ingest("ge_realworld", whole, workspace=tmp_path, root_joint="palm", **FAST)
     assert verify(address).ok
+    assert open_store(address).info.plan.settings["palm"] == PALM_FORMULA
     assert (open_store(address).column("joint_state")[:, WRIST] == DERIVED).all()
 
 
@@ -329,8 +447,8 @@ def test_every_format_makes_a_store_that_verifies(name: str, tmp_path: Path) -> 
     format.write(tmp_path / "data" / name, samples, format.options_type())
     store = open_store(ingest(name, workspace=tmp_path, accept=True, **FAST))
     assert len(store) == 3
-    expected = {"ge_realworld": {"rgb"}, "msra15": {"depth"}, "rhd": {"rgb", "depth", "mask"}, "stb": {"rgb", "depth"}}
-    assert set(store.info.plan.pixels) == expected[name]
+    expected = {field for field, array in ARRAYS.items() if array.sample_field in format.fields}
+    assert set(store.info.plan.pixels) == expected
     faults = [finding for finding in verify(store.address).findings if finding.status == "fault"]
     assert {fault.check for fault in faults} <= {"joints against surface depth"}  # the test's depth is a plain slope
     for sample in store.samples():

@@ -99,7 +99,10 @@ def test_parts_are_those_of_the_nearest_bone(index: int) -> None:
     nearest = FIRST_PHALANX + np.argmin(outside, axis=0)
     finger = (view.parts >= FIRST_PHALANX) & (view.parts < OTHER_BODY)
     assert finger.sum() > 50
-    assert (nearest == view.parts)[finger].mean() > 0.95  # the rest lies at the joints
+    first, second = np.sort(np.array(outside), axis=0)[:2]
+    clear = finger & (second - first > 0.5)  # around a joint two bones are equally near
+    assert clear.sum() > 0.7 * finger.sum()
+    assert np.array_equal(nearest[clear], view.parts[clear])
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

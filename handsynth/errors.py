@@ -40,7 +40,18 @@ class SpaceError(HandsynthError, OSError):
     __str__ = Exception.__str__
 
 
+_LONGEST = 500
+
+
 def sentence(expected: str, found: str, where: object, do: str = "") -> str:
-    """Join the parts of an error into one sentence: ``expected A, found B in C; do D``."""
+    """Join the parts of an error into one sentence: ``expected A, found B in C; do D``.
+
+    What files say may be in it: signs that no terminal should get are escaped, long words are cut.
+    """
     advice = f"; {do}" if do else ""
-    return f"expected {expected}, found {found} in {where}{advice}"
+    text = f"expected {_short(expected)}, found {_short(found)} in {_short(str(where))}{advice}"
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"

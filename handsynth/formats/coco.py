@@ -228,12 +228,13 @@ class _File:
             if known.handsynth is None and any(v == 2 for _, _, v in keypoints):
                 record.visible = [v == 2 for _, _, v in keypoints]
         if known.joint_cam is not None:
-            valid = np.ones(len(known.joint_cam)) if known.joint_valid is None else np.array(known.joint_valid).ravel()
+            valid = [1.0] * len(known.joint_cam)
+            if known.joint_valid is not None:
+                # Each is a flag or a list of one.
+                valid = [flag for each in known.joint_valid for flag in (each if isinstance(each, list) else [each])]
             if len(valid) != len(known.joint_cam):
                 raise DataError(sentence("joint_valid of every joint", str(len(valid)), where))
-            record.joints_mm = [
-                point if good else None for point, good in zip(known.joint_cam, valid.tolist(), strict=True)
-            ]
+            record.joints_mm = [point if good else None for point, good in zip(known.joint_cam, valid, strict=True)]
         stem = self._path.stem
         key = f"{stem}/{image['id']}/none" if annotation is None else f"{stem}/{known.id}"
         return projected(from_record(record, key, where))

@@ -117,7 +117,7 @@ def _floats(value: Any) -> np.ndarray | None:
     """float64 array; None of lists of unequal length."""
     try:
         return np.array(value, dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -136,7 +136,9 @@ def _column(count: int, value: Any, field: pa.Field) -> pa.Array:
         width = field.type.list_size
         rows = np.asarray(value)
         rows = np.broadcast_to(rows, (count, width)) if rows.shape == (width,) else rows.reshape(count, width)
-        flat = pa.array(rows.astype(field.type.value_type.to_pandas_dtype()).ravel(), type=field.type.value_type)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which the catalogue refuses
+            cast = rows.astype(field.type.value_type.to_pandas_dtype())
+        flat = pa.array(cast.ravel(), type=field.type.value_type)
         return pa.FixedSizeListArray.from_arrays(flat, type=field.type)
     return pa.array([value] * count if isinstance(value, str) else value, type=field.type)
 
@@ -144,11 +146,12 @@ def _column(count: int, value: Any, field: pa.Field) -> pa.Array:
 def _extra_column(count: int, extra: Mapping[str, np.ndarray], kind: pa.MapType) -> pa.Array:
     """Map column from whole arrays: entries of a row in the order of their names."""
     names = sorted(extra)
-    blocks = [np.asarray(extra[name], dtype=np.float32).reshape(count, -1) for name in names]
-    if not names:
+    if not names or not count:
         return pa.MapArray.from_arrays(
             np.zeros(count + 1, np.int32), pa.array([], kind.key_type), pa.array([], kind.item_type), type=kind
         )
+    with np.errstate(over="ignore"):
+        blocks = [np.asarray(extra[name], dtype=np.float32).reshape(count, -1) for name in names]
     present = np.stack([~np.isnan(block).all(1) for block in blocks], axis=1)
     widths = np.array([block.shape[1] for block in blocks])
     row_starts = np.concatenate([[0], np.cumsum(present.sum(1))]).astype(np.int32)

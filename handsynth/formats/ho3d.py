@@ -31,7 +31,7 @@ from handsynth.formats.layout import (
     require_size,
 )
 from handsynth.formats.manifest import load_manifest
-from handsynth.formats.pickles import read_pickle
+from handsynth.formats.pickles import is_small, read_pickle
 from handsynth.formats.textfiles import floats, read_lines
 from handsynth.hand.camera import RigidTransform
 from handsynth.hand.joints import gather
@@ -242,7 +242,7 @@ def _numbers(value: Any, shapes: Sequence[tuple[int, ...]], name: str, path: Pat
     """The value as finite float64 of one of the shapes."""
     wanted = f"{name} of shape {' or '.join(map(str, shapes))}"
     try:
-        array = np.asarray(value)
+        array = np.asarray(value if is_small(value) else ())
     except ValueError:  # lists of unequal length
         array = np.empty(0, object)
     if array.dtype.kind not in "iuf" or array.shape not in shapes:
@@ -276,8 +276,9 @@ def _read_evaluation(root: Path, count: int) -> np.ndarray | None:
 def _completed(stored: np.ndarray, xyz: np.ndarray, root: Path) -> np.ndarray:
     """Evaluation joints in place of the wrists alone, once both agree about the wrists."""
     apart = np.linalg.norm(stored[:, 0] - xyz[:, 0], axis=-1) * 1000
-    if np.nanmedian(apart) > _SAME_ROOT_MM:
-        found = f"wrists {np.nanmedian(apart):.0f} mm from those of meta/"
+    apart = apart[np.isfinite(apart)]
+    if len(apart) and np.median(apart) > _SAME_ROOT_MM:
+        found = f"wrists {np.median(apart):.0f} mm from those of meta/"
         where = root / "evaluation_xyz.json"
         raise DataError(sentence("joints in the order of evaluation.txt", found, where, "fetch that of your version"))
     return np.where(np.isfinite(stored), stored, xyz)

@@ -36,8 +36,6 @@ def read_json(path: Path, kind: type[T]) -> T:
         return msgspec.json.decode(files.read(path), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(str(error), path) from None
-    except (IsADirectoryError, NotADirectoryError):
-        raise MissingError(sentence("an annotation file", "none", path)) from None
 
 
 def stream_items(path: Path, prefix: str) -> Iterator[Any]:

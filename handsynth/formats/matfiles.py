@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,16 @@ import numpy as np
 from scipy.io import loadmat, savemat
 
 from handsynth.errors import DataError, sentence
+from handsynth.imaging.png import fast_zlib
 from handsynth.runtime import files
 
 _HEADER = b"MATLAB 5.0 MAT-file"
 _HEADER_TEXT = 116
+_HEADER_SIZE = 128
+_COMPRESSED = 15
+_MOST_UNPACKED = 1 << 26
+_MOST_RATIO = 100
+_PIECE = 1 << 16
 
 
 def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -24,6 +31,7 @@ def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         MissingError, DataError: the file is not there, is damaged, or lacks a variable.
     """
     data = files.read(path)
+    _check_ratio(data, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -66,6 +74,26 @@ def words(value: np.ndarray, name: str, path: Path) -> list[str]:
             sentence(f"{name} as words", f"an array of {value.dtype}", path, "use the publisher's own file")
         )
     return [str(cell[0]).rstrip() for cell in cells]
+
+
+def _check_ratio(data: bytes, path: Path) -> None:
+    """Raise DataError for variables that unpack to very much more than labels do: megabytes may hold terabytes."""
+    order = ">" if data[_HEADER_SIZE - 2 : _HEADER_SIZE] == b"MI" else "<"
+    at = _HEADER_SIZE
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, at)
+        at += 8
+        if kind == _COMPRESSED:
+            packed, unpacked, stream = data[at : at + size], 0, fast_zlib.decompressobj()
+            for first in range(0, len(packed), _PIECE):
+                try:
+                    unpacked += len(stream.decompress(packed[first : first + _PIECE]))
+                except Exception:  # scipy says what is wrong, where it looks at this variable at all
+                    break
+                if unpacked > max(_MOST_UNPACKED, _MOST_RATIO * len(packed)):
+                    found = f"{len(packed)} bytes that unpack to more than {unpacked}"
+                    raise DataError(sentence("arrays of labels", found, path, "do not trust this copy"))
+        at += size
 
 
 def write_mat(path: Path, variables: Mapping[str, np.ndarray]) -> None:

@@ -33,7 +33,7 @@ from handsynth.formats.layout import (
     require_size,
 )
 from handsynth.formats.manifest import load_manifest
-from handsynth.formats.pickles import read_pickle, write_pickle
+from handsynth.formats.pickles import is_small, read_pickle, write_pickle
 from handsynth.formats.textfiles import named_points, read_lines
 from handsynth.hand.camera import RigidTransform
 from handsynth.hand.joints import INDEX, WRIST, gather
@@ -307,8 +307,8 @@ def _read_calibration(folder: Path) -> RigidTransform:
         path = folder / f"{name}.pkl"
         value = read_pickle(path)
         try:
-            vector = np.asarray(value, dtype=np.float64).ravel()
-        except (TypeError, ValueError):
+            vector = np.asarray(value if is_small(value) else (), dtype=np.float64).ravel()
+        except (TypeError, ValueError, OverflowError):
             vector = np.empty(0)
         if vector.shape != (3,) or not np.isfinite(vector).all():
             found = f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__

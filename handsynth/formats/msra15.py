@@ -173,7 +173,7 @@ def read_joints(path: Path) -> np.ndarray:
     lines = files.read(path).decode("latin1").split("\n")
     rows = [line for line in lines[1:] if line.strip()]
     head = lines[0].strip()
-    if not head.isdecimal() or int(head) != len(rows):
+    if not re.fullmatch(r"\d{1,9}", head) or int(head) != len(rows):
         raise DataError(
             sentence(
                 f"as many rows as the count line says ({head[:20]!r})",

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from handsynth.errors import DataError, MissingError, sentence
@@ -44,11 +45,18 @@ from handsynth.imaging.warp import Box
 from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings
 
+_BYTES = (pa.binary(), pa.large_binary())
+_WORDS = (pa.string(), pa.large_string(), pa.null())
 _PART_ROWS = 1 << 14
 _READ_ROWS = 64
 _MAX_SIDE_PX = 65535
-_DAMAGED = (pa.ArrowException, OSError, ValueError, MemoryError)
+_DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, MemoryError, RecursionError)
 _ADVICE = "fetch the file again, or mend that column"
+_MOST_NUMBERS = 1024
+"""Values of a column in a row, on average."""
+_MOST_SIGNS = 1000
+_MOST_UNPACKED = 1 << 28
+_MOST_RATIO = 100
 _RIGID = ("depth_from_color", "world_from_camera")
 
 
@@ -111,8 +119,9 @@ def _parts(path: Path, root: Path) -> Iterator[pa.Table]:
     """Parts of the catalogue, from one file; the bytes of pictures are not read."""
     file = path.relative_to(root).as_posix()
     try:
-        with pq.ParquetFile(path, memory_map=True) as table:
+        with _opened(path) as table:
             schema = table.schema_arrow
+            _check_sizes(table.metadata, path)
             pictures = [name for name in IMAGES if name in schema.names]
             _check_schema(schema, pictures, path)
             wanted = [f"{name}.path" for name in pictures]
@@ -129,21 +138,61 @@ def _parts(path: Path, root: Path) -> Iterator[pa.Table]:
         raise DataError(sentence("a whole Parquet file of samples", found, path, _ADVICE)) from None
 
 
+def _opened(path: Path) -> pq.ParquetFile:
+    """The file, its words and bytes kept as dictionaries: a million rows may name the same megabyte."""
+    with pq.ParquetFile(path, memory_map=True) as table:
+        metadata = table.metadata
+    columns = (metadata.schema.column(i) for i in range(metadata.num_columns))
+    coded = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    return pq.ParquetFile(path, memory_map=True, metadata=metadata, read_dictionary=coded)
+
+
+def _check_sizes(metadata: pq.FileMetaData, path: Path) -> None:
+    """Raise DataError for a small file that says it holds very much."""
+    advice = "do not trust this copy"
+    size = path.stat().st_size
+    if metadata.num_rows > size:
+        raise DataError(sentence("a picture in every row", f"{metadata.num_rows} rows in {size} bytes", path, advice))
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for i in range(group.num_columns):
+            chunk = group.column(i)
+            packed, unpacked = chunk.total_compressed_size, chunk.total_uncompressed_size
+            found = None
+            if chunk.num_values > _MOST_NUMBERS * max(group.num_rows, 1):
+                found = f"{chunk.num_values} values in {group.num_rows} rows"
+            if unpacked > max(_MOST_UNPACKED, _MOST_RATIO * packed):
+                found = f"{packed} bytes that unpack to {unpacked}"
+            if found:
+                raise DataError(sentence(f"{chunk.path_in_schema} of samples", found, path, advice))
+
+
 def _check_schema(schema: pa.Schema, pictures: list[str], path: Path) -> None:
     if not {"image", "depth"} & set(pictures):
-        raise DataError(sentence("a column image or depth", ", ".join(schema.names[:20]), path, _ADVICE))
+        raise DataError(sentence("a column image or depth", ", ".join(schema.names[:20]) or "none", path, _ADVICE))
     for name in pictures:
         kind = schema.field(name).type
-        if not pa.types.is_struct(kind) or not {field.name for field in kind} >= {"bytes", "path"}:
-            raise DataError(sentence(f"{name} as a struct of bytes and path", str(kind), path, _ADVICE))
+        inner = {field.name: _plain_type(field.type) for field in kind} if pa.types.is_struct(kind) else {}
+        if inner.get("bytes") not in _BYTES or inner.get("path") not in _WORDS:
+            raise DataError(sentence(f"{name} as a struct of bytes and path", str(_plain_type(kind)), path, _ADVICE))
     told = json.loads((schema.metadata or {}).get(b"handsynth", b"{}"))
     if not isinstance(told, dict) or told.get("joints", list(JOINTS)) != list(JOINTS):
         raise DataError(sentence(f"joints in the order {', '.join(JOINTS)}", "another order", path, _ADVICE))
 
 
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def _part(stored: pa.Table, pictures: list[str], file: str, group: int, first: int, path: Path) -> pa.Table:
     count = len(stored)
     columns = {name: stored.column(name).combine_chunks() for name in stored.schema.names}
+    for name, stored_column in columns.items():
+        if pa.types.is_dictionary(stored_column.type):
+            longest = pc.max(pc.binary_length(stored_column.dictionary)).as_py() or 0
+            if longest > _MOST_SIGNS:
+                found = f"one of {longest} bytes"
+                raise DataError(sentence(f"words of at most {_MOST_SIGNS} in {name}", found, path, _ADVICE))
     own = [f"{Path(file).stem}-{group}-{first + i}" for i in range(count)]
     split = split_of(Path(file).stem.split("-")[0])
     fallbacks: dict[str, Any] = {
@@ -162,6 +211,8 @@ def _part(stored: pa.Table, pictures: list[str], file: str, group: int, first: i
             continue
         given = columns.get(field.name)
         array = pa.nulls(count, field.type) if given is None else given.cast(field.type)
+        if pa.types.is_fixed_size_list(field.type) and array.flatten().null_count:
+            raise DataError(sentence(f"numbers in {field.name}, NaN where unknown", "null", path, _ADVICE))
         if array.null_count and field.name in fallbacks:
             array = _filled(array, fallbacks[field.name], field.type)
         arrays[field.name] = array
@@ -191,6 +242,8 @@ def _extra(columns: Mapping[str, pa.Array], count: int, kind: pa.MapType, path: 
     units = columns["depth_unit_mm"].cast(pa.float64()) if "depth_unit_mm" in columns else pa.nulls(count)
     rows = []
     for entries, unit in zip(given, units.to_pylist(), strict=True):
+        if any(entry is None or None in entry.values() for entry in entries or []):
+            raise DataError(sentence("names and values in extra", "null", path, _ADVICE))
         row = {entry["name"]: entry["values"] for entry in entries or []}
         for name, values in row.items():
             dimensions = 2 if str(name).endswith("_px") else 3 if str(name).endswith("_mm") else 1
@@ -245,8 +298,9 @@ def _picture(root: Path, row: Mapping[str, Any], name: str) -> tuple[bytes, str]
     where = f"{name} of {row['key']} in {path}"
     try:
         changed = path.stat().st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingError(sentence("a Parquet file", "none", path, "fetch it again")) from None
+    except OSError as error:
+        found = "none" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        raise MissingError(sentence("a Parquet file", found, path, "fetch it again")) from None
     block = _block(path, changed, group, index // _READ_ROWS, name)
     offset = index % _READ_ROWS
     data = block[offset].as_py() if offset < len(block) else None
@@ -262,11 +316,11 @@ def _block(path: Path, changed: int, group: int, number: int, name: str) -> pa.A
     Large row groups of other writers are passed through in pieces, so that memory stays bounded.
     """
     try:
-        with pq.ParquetFile(path, memory_map=True) as table:
+        with _opened(path) as table:
             for i, batch in enumerate(table.iter_batches(_READ_ROWS, row_groups=[group], columns=[f"{name}.bytes"])):
                 if i == number:
                     return batch.column(0).field("bytes")
-    except (*_DAMAGED, IndexError, KeyError) as error:
+    except _DAMAGED as error:
         found = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(sentence("a whole Parquet file of samples", found, path, _ADVICE)) from None
     return pa.array([], pa.binary())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ import numpy as np
 from handsynth.errors import DataError, sentence
 from handsynth.runtime import files
 
+_ARGUMENTS = {ord(op.code): 0 if op.arg is None else op.arg.n for op in pickletools.opcodes}
+"""Opcode -> bytes of its argument; negative where the argument says its own length, or is a line."""
+_COUNTED = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
 _KINDS = "biuf"
 _WORDS = "SU"
 
@@ -61,7 +70,9 @@ class _Array:
 
     def value(self) -> np.ndarray:
         data, dtype, shape, order = self.parts
-        raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        raw = data.encode("latin1") if isinstance(data, str) else data
+        if not isinstance(raw, (bytes, bytearray)):  # a number would ask for as many bytes
+            raise ValueError(f"an array whose bytes are {type(raw).__name__}")
         array = np.frombuffer(raw, dtype=dtype.value(self.kinds))
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if shape and min(shape) < 0:  # numpy would take -1 for whatever fits
@@ -124,6 +135,7 @@ def read_pickle(path: Path) -> Any:
     """
     data = files.read(path)
     try:
+        _check_memo(data)
         return _plain(_Unpickler(data).load(), {})
     except _Forbidden as error:
         raise DataError(
@@ -134,10 +146,56 @@ def read_pickle(path: Path) -> Any:
         raise DataError(sentence("a whole pickle", reason, path, "fetch or extract the file again")) from None
 
 
+def is_small(value: Any, most: int = 4096) -> bool:
+    """Whether there are at most ``most`` values in lists of lists; ask before numpy makes an array of them.
+
+    A pickle's lists may share their parts: a hundred bytes unfold to more values than any memory holds.
+    """
+    left, seen = [value], 0
+    while left and seen <= most:
+        last = left.pop()
+        inner = last if isinstance(last, (list, tuple)) else ()
+        seen += len(inner)
+        left += inner[:most]
+    return seen <= most
+
+
 def write_pickle(path: Path, value: Any) -> None:
     """Protocol 3 with the names of older numpy, so that the publishers' own readers open it."""
     data = pickle.dumps(value, protocol=3)
     files.write(path, data.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+
+
+def _check_memo(data: bytes) -> None:
+    """Walk the opcodes for places in the memo that no pickle of this size has.
+
+    Python makes room for every place up to the highest: some ten bytes may ask for 40 GB, and get them.
+
+    Raises:
+        ValueError: there is one.
+    """
+    at, end, arguments = 0, len(data), _ARGUMENTS
+    put, put_line, stop, lines = *map(ord, "rp."), {ord(sign): 2 for sign in "ci"}
+    while at < end:
+        code = data[at]
+        size = arguments.get(code)
+        if code == stop or size is None:
+            return
+        at += 1
+        if size >= 0:
+            if code == put and int.from_bytes(data[at : at + 4], "little") > end:
+                raise ValueError("a place in the memo that no pickle of this size has")
+        elif size == pickletools.UP_TO_NEWLINE:
+            first = at
+            for _ in range(lines.get(code, 1)):
+                at = data.find(b"\n", at) + 1 or end
+            if code == put_line and (at - first > 20 or int(data[first:at]) > end):
+                raise ValueError("a place in the memo that no pickle of this size has")
+            size = 0
+        else:
+            width = _COUNTED[size]
+            size = width + int.from_bytes(data[at : at + width], "little")
+        at += size
 
 
 def _plain(value: Any, done: dict[int, Any]) -> Any:

@@ -269,5 +269,6 @@ def _member(root: Path, row: Mapping[str, Any], column: str) -> tuple[bytes, str
                 raise DataError(sentence(f"{size} bytes at {offset}", "a shorter file", where, "fetch the shard again"))
             file.seek(offset)
             return file.read(size), where
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingError(sentence("a shard", "none", path, "fetch it again")) from None
+    except OSError as error:
+        found = "none" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        raise MissingError(sentence("a shard that can be read", found, path, "fetch it again")) from None

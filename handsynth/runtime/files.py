@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,15 +63,23 @@ def read(address: str | Path) -> bytes:
     """All bytes of a file.
 
     Raises:
-        MissingError: it is not there.
+        MissingError: it is not there, cannot be read, or is a folder, a pipe or a device, whose end may never come.
     """
     try:
         if is_local(address):
-            return local(address).read_bytes()
+            file = local(address)
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise MissingError(sentence("a plain file", "a folder, a pipe or a device", address))
+            return file.read_bytes()
         fs, path = _remote(address)
         return bytes(fs.cat_file(path))
+    except MissingError:
+        raise
     except FileNotFoundError:
         raise MissingError(sentence("a file", "none", address)) from None
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        raise MissingError(sentence("a file that can be read", found, address)) from None
 
 
 def names(address: str | Path) -> list[str]:

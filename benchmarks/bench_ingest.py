@@ -67,10 +67,10 @@ class Clock:
         yield lambda steps=1, note="": self.done.append((time.perf_counter(), steps))
 
     def pace(self, workers: int) -> float:
-        """Samples a second from when every worker had done a shard to the end."""
+        """Samples a second over the last two thirds of the shards: by then the slowest worker has started."""
         times = [(at, steps) for at, steps in self.done if steps]
-        start = times[workers - 1][0]
-        return sum(steps for _, steps in times[workers:]) / (times[-1][0] - start)
+        first = max(len(times) // 3, workers - 1)
+        return sum(steps for _, steps in times[first + 1 :]) / (times[-1][0] - times[first][0])
 
 
 class Million:

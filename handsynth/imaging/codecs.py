@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -138,9 +139,11 @@ def _remembered(asked: tuple[str, Path, Box | None], decode: Callable[[], np.nda
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingError(sentence("an image file", "none", path)) from None
+        return files.read(path)
+    except MissingError as error:
+        if os.path.lexists(path):
+            raise  # a folder or a pipe in its place, or no right to read it: said already
+        raise MissingError(sentence("an image file", "none", path)) from error
 
 
 def _decode(data: bytes | memoryview, where: object, flags: int, window: Box | None) -> np.ndarray:

@@ -41,7 +41,7 @@ from tests.formats import bombs, mutations
 from tests.formats.cases import CASES, Case
 from tests.formats.samples import simulated
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(sys.platform != "linux", reason="pipes, devices, /proc")]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pipes, devices, /proc")
 
 DRAWS = 16
 """Mutations of each kind of annotation file in one run; campaigns raise it."""

@@ -104,3 +104,13 @@ def test_drawings_show_something_and_leave_their_input_alone() -> None:
     assert depth_image(depth)[1, 1].any()
     assert len(np.unique(mask_image(np.arange(19, dtype=np.uint8).reshape(1, -1)).reshape(-1, 3), axis=0)) == 19
     assert tile([ground] * 5, columns=2, gap=4).shape == (64 * 3 + 8, 64 * 2 + 4, 3)
+
+
+def test_what_is_no_plain_file_is_a_sentence(tmp_path: Path) -> None:
+    """Reading a pipe would never end; a link in circles and a folder are refused by the system."""
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name in ("folder.png", "pipe.png", "loop.png"):
+        with pytest.raises(MissingError, match=name):
+            read_color(tmp_path / name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -17,9 +18,11 @@ from handsynth.simulator.depth_sensor import measure
 from handsynth.simulator.picture import picture
 from handsynth.simulator.rigs import Lens, view_count
 from handsynth.simulator.scene import Scene, SimulatorSettings, draw_scene
-from handsynth.simulator.sight import see
+from handsynth.simulator.sight import Device, Glance, Sight, see_all
 from handsynth.simulator.words import Words
 
+_BATCH = 16
+"""Moments that a GPU traces together."""
 _SEEN_SHARE = 0.3
 _NEAR_SURFACE_MM = 6.0
 _WINDOW_MM = 4.0
@@ -31,24 +34,34 @@ def samples_per_index(settings: SimulatorSettings) -> int:
     return (2 if settings.side == "both" else 1) * view_count(settings.camera, settings.views)
 
 
-def simulate(settings: SimulatorSettings, start: int, stop: int) -> Iterator[HandSample]:
+def simulate(settings: SimulatorSettings, start: int, stop: int, device: Device = "cpu") -> Iterator[HandSample]:
     """Samples of the moments ``start`` to ``stop - 1``, each the same whatever range it is drawn in.
 
     Joints and keypoints are exact and labelled; depth is exact camera z unless the settings name a sensor; rgb, depth
     and mask are there as far as the camera's dataset has them. Views come first to last, hands left before right.
+    With device ``cuda`` a GPU traces the hands of several moments at once; results then differ by rounding.
 
     Raises:
-        UsageError: the range is empty backwards or starts below 0.
+        UsageError: the range is empty backwards or starts below 0; there is no GPU.
     """
     if not 0 <= start <= stop:
         raise UsageError(sentence("0 <= start <= stop", f"{start} to {stop}", "the range to simulate"))
-    for index in range(start, stop):
-        scene, words = draw_scene(settings, index), settings.words(index)
-        for lens in scene.rig.lenses:
-            # The arrays are small, and threads waiting for each other cost many times more.
-            with one_thread():
-                samples = photograph(settings, scene, lens, words)
-            yield from samples
+    batch = _BATCH if device == "cuda" else 1
+    for first in range(start, stop, batch):
+        yield from _moments(settings, range(first, min(first + batch, stop)), device)
+
+
+def _moments(settings: SimulatorSettings, indices: range, device: Device) -> Iterator[HandSample]:
+    """Samples of some moments, whose hands are traced together where the device is a GPU."""
+    scenes = [draw_scene(settings, index) for index in indices]
+    shots = [(scene, lens, _glances(settings, scene, lens)) for scene in scenes for lens in scene.rig.lenses]
+    sights = see_all([glance for _, _, glances in shots for glance in glances], device)
+    for scene, lens, glances in shots:
+        # The arrays are small, and threads waiting for each other cost many times more.
+        with one_thread():
+            own = list(islice(sights, len(glances)))
+            samples = _developed(settings, scene, lens, settings.words(scene.index), own)
+        yield from samples
 
 
 def warm_up() -> None:
@@ -66,13 +79,31 @@ def photograph(settings: SimulatorSettings, scene: Scene, lens: Lens, words: Wor
         lens: one of the scene's rig.
         words: of the moment.
     """
-    camera, rig = lens.camera, scene.rig
+    return _developed(settings, scene, lens, words, list(see_all(_glances(settings, scene, lens))))
+
+
+def _glances(settings: SimulatorSettings, scene: Scene, lens: Lens) -> list[Glance]:
+    """What has to be seen for the samples of a lens: the colour camera's picture, then the depth sensor's own if any.
+
+    Exact depth at the colour pixels needs no other camera.
+    """
+    glances = [Glance(scene, lens.from_scene, lens.camera)]
+    apart = settings.depth_sensor != "none" or not scene.rig.registered
+    if scene.rig.depth and lens.depth_camera is not None and apart:
+        glances.append(Glance(scene, lens.depth_from_color.compose(lens.from_scene), lens.depth_camera))
+    return glances
+
+
+def _developed(
+    settings: SimulatorSettings, scene: Scene, lens: Lens, words: Words, sights: Sequence[Sight]
+) -> list[HandSample]:
+    """The samples of one lens from what was seen, as ``_glances`` lists it."""
+    camera, rig, sight = lens.camera, scene.rig, sights[0]
     height, width = camera.height, camera.width
-    sight = see(scene, lens.from_scene, camera)
     depth, owner = sight.depth_mm, sight.owner
     rgb = picture(settings.looks, settings.seed, scene, lens, sight) if rig.color else None
     apart = lens.depth_camera is not None and not rig.registered
-    measured = _measured(settings, scene, lens, depth) if rig.depth else None
+    measured = _measured(settings, scene, lens, sights[-1].depth_mm) if rig.depth else None
     samples = []
     for number, (hand, view) in enumerate(zip(scene.hands, sight.views, strict=True)):
         mask = view.mask(height, width)
@@ -113,10 +144,8 @@ def photograph(settings: SimulatorSettings, scene: Scene, lens: Lens, words: Wor
 
 
 def _measured(settings: SimulatorSettings, scene: Scene, lens: Lens, depth_mm: np.ndarray) -> np.ndarray:
-    """What the sensor gives, in its own camera or warped to colour; ``depth_mm`` is exact in the colour camera."""
+    """What the sensor gives of the exact depth that its camera sees, there or warped to colour."""
     sensor_camera, exact = lens.depth_camera, settings.depth_sensor == "none"
-    if sensor_camera is not None and (not scene.rig.registered or not exact):
-        depth_mm = see(scene, lens.depth_from_color.compose(lens.from_scene), sensor_camera).depth_mm
     camera = sensor_camera or lens.camera
     random = stream(settings.seed, "simulator", "depth", scene.index, lens.name)
     measured = measure(depth_mm, camera, random, settings.depth_sensor, settings.depth_strength)

@@ -20,10 +20,12 @@ from handsynth.simulator.surface import NORMAL_STEP_MM, Surface
 HIT_MM = 0.02
 """A ray that is this near to the surface goes the rest in one step."""
 _GRAZE_MM = 0.05  # what a ray that runs out of steps may still be away, at the silhouette
-_BLOCK = 4  # pixels on a side
+BLOCK = 4
+"""Pixels on a side of a block."""
 _STEPS = 256
 _NEAREST_MM = 20.0  # nothing is seen nearer to the camera
-_NUMBERS = 15  # columns of what a pixel is told
+NUMBERS = 15
+"""Columns of what ``describe`` writes of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,29 @@ def trace(surface: Surface, camera: Camera) -> View:
     """Trace the pixels of a camera, in whose frame the surface is, against the surface; distorted lenses too."""
     height, width = camera.height, camera.width
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    bent = np.empty((0, 0, 2))
-    if camera.distortion:
-        pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
-        bent = np.ascontiguousarray(camera.lift(pixels, np.ones((height, width)))[..., :2])
+    bent = bent_rays(camera) if camera.distortion else np.empty((0, 0, 2))
     pixels = np.empty((height * width, 2), dtype=np.int64)
-    numbers = np.empty((height * width, _NUMBERS))
+    numbers = np.empty((height * width, NUMBERS))
     cloth = np.empty(height * width, dtype=np.bool_)
     count = _trace(surface.table, lens, bent, height, width, pixels, numbers, cloth)
     pixels, numbers, cloth = pixels[:count].copy(), numbers[:count].copy(), cloth[:count].copy()
+    return view_of(pixels[:, 0], pixels[:, 1], numbers, cloth)
+
+
+def bent_rays(camera: Camera) -> np.ndarray:
+    """(H, W, 2) x and y of every pixel's ray where z = 1, for lenses that bend them."""
+    height, width = camera.height, camera.width
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+    return np.ascontiguousarray(camera.lift(pixels, np.ones((height, width)))[..., :2])
+
+
+def view_of(rows: np.ndarray, columns: np.ndarray, numbers: np.ndarray, cloth: np.ndarray) -> View:
+    """The view of M pixels: places (M,) and (M,), what ``describe`` wrote of them (M, 15), and whether cloth (M,)."""
     parts = numbers[:, 6].astype(np.uint8)
     on_finger = (parts >= FIRST_PHALANX) & (parts < OTHER_BODY)
     return View(
-        rows=pixels[:, 0],
-        columns=pixels[:, 1],
+        rows=rows,
+        columns=columns,
         points=numbers[:, 0:3],
         z_mm=numbers[:, 2],
         normals=numbers[:, 3:6],
@@ -109,8 +120,8 @@ def trace(surface: Surface, camera: Camera) -> View:
 
 
 @compiled
-def _ray(lens: np.ndarray, bent: np.ndarray, row: int, column: int) -> tuple[float, float]:
-    """x and y of a pixel's ray where z = 1."""
+def ray(lens: np.ndarray, bent: np.ndarray, row: int, column: int) -> tuple[float, float]:
+    """x and y of a pixel's ray where z = 1, from focal lengths and principal point (4,), or ``bent_rays`` if any."""
     if bent.shape[0] > 0:
         return bent[row, column, 0], bent[row, column, 1]
     return (column - lens[2]) / lens[0], (row - lens[3]) / lens[1]
@@ -194,6 +205,12 @@ def march(
 
 
 @compiled
+def covering(t: np.ndarray, rows: np.ndarray, count: int, x: float, y: float, z: float) -> tuple[int, bool]:
+    """Of a surface point: the listed bone that is nearest, and whether cloth covers it."""
+    return field.nearest_row(t, rows, count, x, y, z), field.sleeve_distance(t, x, y, z) < field.CLOTH_MM
+
+
+@compiled
 def describe(
     t: np.ndarray,
     rows: np.ndarray,
@@ -216,12 +233,12 @@ def describe(
     """
     few_trunk, few_count = field.skin_rows(t, rows, trunk, count, x, y, z, few)
     nx, ny, nz = field.normal(t, few, few_trunk, few_count, values, x, y, z, NORMAL_STEP_MM)
-    row = field.nearest_row(t, rows, count, x, y, z)
+    row, cloth = covering(t, rows, count, x, y, z)
     dx, dy, dz = x - t[row, 0], y - t[row, 1], z - t[row, 2]
     along = dx * t[row, 3] + dy * t[row, 4] + dz * t[row, 5]
     radial, distal, palm = field.hand_place(t, x, y, z)
     part, crease, nail = t[row, field.PART], 0.0, field.FAR_MM
-    frame, cloth = field.FRAME, field.sleeve_distance(t, x, y, z) < field.CLOTH_MM
+    frame = field.FRAME
     palmar = nx * t[frame, 6] + ny * t[frame, 7] + nz * t[frame, 8]
     if cloth:
         part = OTHER_BODY
@@ -241,6 +258,43 @@ def describe(
 
 
 @compiled
+def block(
+    t: np.ndarray,
+    lens: np.ndarray,
+    bent: np.ndarray,
+    height: int,
+    width: int,
+    top: int,
+    left: int,
+    rows: np.ndarray,
+    values: np.ndarray,
+) -> tuple[int, int, float, float]:
+    """List in ``rows`` what the block of pixels at (top, left) can meet, and walk what is free for all of its rays.
+
+    Returns:
+        trunk and count of the list, the z from which each ray goes on by itself, and the z where the search ends;
+        count 0 where none of them meets anything.
+    """
+    bottom, right = min(top + BLOCK, height) - 1, min(left + BLOCK, width) - 1
+    x0, y0 = ray(lens, bent, top, left)
+    x1, y1 = ray(lens, bent, bottom, right)
+    x, y, wide = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.0
+    for row in range(top, bottom + 1):
+        step = 1 if row in (top, bottom) else max(right - left, 1)
+        for column in range(left, right + 1, step):
+            xp, yp = ray(lens, bent, row, column)
+            wide = max(wide, (xp - x) ** 2 + (yp - y) ** 2)
+    spread = math.sqrt(wide)
+    trunk, count, near, far = bundle_rows(t, x, y, spread, rows)
+    if count == 0:
+        return 0, 0, near, far
+    begin = march(t, rows, trunk, count, values, x, y, near, far, spread + 1e-9)
+    if begin > far:
+        return 0, 0, begin, far
+    return trunk, count, begin, far
+
+
+@compiled
 def _trace(
     t: np.ndarray,
     lens: np.ndarray,
@@ -254,31 +308,18 @@ def _trace(
     """Fill pixels (H W, 2), numbers (H W, 15) and cloth (H W,) from the front; returns how many pixels see the hand."""
     rows, values = np.empty(t.shape[0], dtype=np.uint32), np.empty(t.shape[0])
     few, seen = np.empty(t.shape[0], dtype=np.uint32), 0
-    for top in range(0, height, _BLOCK):
-        for left in range(0, width, _BLOCK):
-            bottom, right = min(top + _BLOCK, height) - 1, min(left + _BLOCK, width) - 1
-            x0, y0 = _ray(lens, bent, top, left)
-            x1, y1 = _ray(lens, bent, bottom, right)
-            x, y, wide = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.0
-            for row in range(top, bottom + 1):
-                step = 1 if row in (top, bottom) else max(right - left, 1)
-                for column in range(left, right + 1, step):
-                    xp, yp = _ray(lens, bent, row, column)
-                    wide = max(wide, (xp - x) ** 2 + (yp - y) ** 2)
-            spread = math.sqrt(wide)
-            trunk, count, near, far = bundle_rows(t, x, y, spread, rows)
+    for top in range(0, height, BLOCK):
+        for left in range(0, width, BLOCK):
+            trunk, count, begin, far = block(t, lens, bent, height, width, top, left, rows, values)
             if count == 0:
                 continue
-            begin = march(t, rows, trunk, count, values, x, y, near, far, spread + 1e-9)
-            if begin > far:
-                continue
-            for row in range(top, bottom + 1):
-                for column in range(left, right + 1):
-                    xp, yp = _ray(lens, bent, row, column)
-                    z = march(t, rows, trunk, count, values, xp, yp, begin, far, 0.0)
+            for row in range(top, min(top + BLOCK, height)):
+                for column in range(left, min(left + BLOCK, width)):
+                    x, y = ray(lens, bent, row, column)
+                    z = march(t, rows, trunk, count, values, x, y, begin, far, 0.0)
                     if z > far:
                         continue
                     pixels[seen, 0], pixels[seen, 1] = row, column
-                    cloth[seen] = describe(t, rows, trunk, count, values, xp * z, yp * z, z, few, numbers[seen])
+                    cloth[seen] = describe(t, rows, trunk, count, values, x * z, y * z, z, few, numbers[seen])
                     seen += 1
     return seen

@@ -22,6 +22,7 @@ from handsynth.runtime.settings import canonical_json, override
 from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index
 from handsynth.simulator import simulate as simulate_hands
 from handsynth.simulator.presets import PRESETS, CameraName
+from handsynth.simulator.sight import Device
 from handsynth.stages.export import write_raw
 from handsynth.stages.rerender import Residuals, StoredPoses, rendered, stored_poses, with_people
 from handsynth.stages.workspace import Workspace, store_name
@@ -67,11 +68,13 @@ class _Work:
         settings: of the simulator.
         count: moments, or samples of the store.
         poses: where they come from a store.
+        device: what traces the hands.
     """
 
     settings: SimulatorSettings
     count: int
     poses: StoredPoses | None = None
+    device: Device = "cpu"
 
     @property
     def each(self) -> int:
@@ -79,9 +82,10 @@ class _Work:
         return 1 if self.poses else samples_per_index(self.settings)
 
     def described(self) -> dict[str, Any]:
-        """What fixes every byte of the result."""
+        """What fixes every byte of the result; a GPU rounds otherwise than a CPU, and is named for it."""
         chosen = {"simulator": msgspec.to_builtins(self.settings), "count": self.count}
-        return chosen | ({"poses": self.poses.described()} if self.poses else {})
+        traced = {} if self.device == "cpu" else {"device": self.device}
+        return chosen | traced | ({"poses": self.poses.described()} if self.poses else {})
 
     def fitted(self, workers: int | None, scheduler: str | None) -> _Work:
         """The same, ready to be rendered piece by piece."""
@@ -91,7 +95,7 @@ class _Work:
 
     def part(self, moments: range) -> _Part:
         """Some of it, for a worker."""
-        return _Part(self.settings, moments, None if self.poses is None else self.poses.part(moments))
+        return _Part(self.settings, moments, None if self.poses is None else self.poses.part(moments), self.device)
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,12 @@ class _Part:
     settings: SimulatorSettings
     moments: range
     poses: StoredPoses | None
+    device: Device
 
     def render(self) -> Iterator[HandSample | Reject]:
         """Samples, in order."""
         if self.poses is None:
-            return simulate_hands(self.settings, self.moments.start, self.moments.stop)
+            return simulate_hands(self.settings, self.moments.start, self.moments.stop, self.device)
         return rendered(self.poses, self.settings)
 
 
@@ -125,6 +130,7 @@ def simulate(
     seed: int = 0,
     poses: str | None = None,
     person: str = "subject",
+    device: str = "auto",
     settings: Sequence[str] = (),
     workers: int | None = None,
     scheduler: str | None = None,
@@ -144,13 +150,15 @@ def simulate(
         poses: store whose poses to render, by the hand fitted to its labelled joints, before its cameras and under its
             words. Samples keep those joints as extra ``target_mm``; what cannot be fitted is rejected.
         person: ``subject`` fits one hand to all frames of a subject, ``frame`` one to each frame.
+        device: what traces drawn hands: ``cpu``, ``cuda``, or ``auto``, which is a GPU where there is one. Each worker
+            sends it the moments of a shard together. A store's poses are traced on the CPU.
         settings: ``key=value`` texts over the simulator's settings.
 
     Returns:
         Address of the store, or the folder of raw files.
 
     Raises:
-        UsageError: wrong values, or a format that cannot be simulated.
+        UsageError: wrong values, a format that cannot be simulated, or ``cuda`` where there is no GPU.
         StoreError: the place is taken.
         MissingError, DataError: there is no store of poses, or nothing in it.
     """
@@ -160,7 +168,7 @@ def simulate(
     if as_ is not None:
         _require_format(as_)
     source = None if poses is None else stored_poses(space.store(poses), person, count)
-    work = _work(as_, count, size, seed, source, settings)
+    work = replace(_work(as_, count, size, seed, source, settings), device=_device(device, poses is not None))
     if as_ is not None:
         return _write_files(space, as_, out, work, workers, scheduler, overwrite, dry_run)
     shown = PRESETS[work.settings.camera]
@@ -216,6 +224,21 @@ def _work(
         wanted = f"the cameras of the poses' own store, of {source.size} px"
         raise UsageError(sentence(wanted, found, "--poses", "leave camera and size out"))
     return _Work(chosen, len(source.slots), source)
+
+
+def _device(name: str, stored: bool) -> Device:
+    """What traces the hands, ``stored`` poses or drawn ones; raises UsageError for what is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(sentence("auto, cpu or cuda", repr(name), "--device"))
+    if stored and name == "cuda":
+        raise UsageError(sentence("auto or cpu beside --poses", name, "--device"))
+    if stored or name == "cpu":
+        return "cpu"
+    from handsynth.simulator import cuda  # not before it is asked for
+
+    if name == "cuda":
+        cuda.require_gpu()
+    return "cuda" if cuda.is_available() else "cpu"
 
 
 def _render_shard(task: _Task) -> ShardRecord:

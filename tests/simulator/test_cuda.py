@@ -1,0 +1,165 @@
+"""The tracer for a GPU, mostly without one: kernels run in numba's simulator, and are compiled for a real GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from handsynth.cli import app
+from handsynth.errors import StoreError, UsageError
+from handsynth.hand.camera import Camera
+from handsynth.simulator import field, simulate, trace
+from handsynth.simulator.surface import Surface
+from handsynth.stages.simulate import simulate as simulate_stage
+from tests.simulator.scenes import drawn, small
+from tests.simulator.test_samples import equal
+
+NEAR = 1e-9
+"""How far numbers of GPU and CPU may lie apart, mm: a GPU adds products without rounding them first. Such arithmetic on
+a CPU moved 203,415 pixels of 40 hands by 1e-11 mm at most, and none over a silhouette or a part's edge."""
+BENT = Camera(15.0, 15.5, 7.5, 8.3, 15, 17, (-0.25, 0.05, 0.002, -0.001, 0.01))
+
+
+def pairs() -> tuple[list[Surface], list[Camera]]:
+    """Two hands before cameras of one size, before a distorted one that cuts blocks, and out of the picture."""
+    (_, one, camera), (_, other, second) = drawn(0, size=16), drawn(1, size=16)
+    return [one, other, one, other, other], [camera, second, BENT, replace(camera, cx=-900.0), replace(BENT, cx=900.0)]
+
+
+def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
+    """Every use of the GPU against the CPU; numba's simulator makes no difference at all."""
+    from handsynth.simulator import cuda
+
+    surfaces, cameras = pairs()
+    expected = [trace.trace(surface, camera) for surface, camera in zip(surfaces, cameras, strict=True)]
+    settings = small(size=16, side="both")
+    samples = list(simulate(settings, 0, 2))
+    if simulated:
+        # It gives kernels arrays of its own, which compiled functions do not take.
+        for module in (field, trace):
+            for name, function in list(vars(module).items()):
+                setattr(module, name, getattr(function, "py_func", function))
+        cuda._MOST_PIXELS = 600  # the three pictures of 16 x 16 px take two launches
+    near = 0.0 if simulated else NEAR
+    views = cuda.trace_batch(surfaces, cameras)
+    assert [len(view.rows) for view in views][3:] == [0, 0]
+    for view, right in zip(views, expected, strict=True):
+        for column in fields(view):
+            ours, theirs = getattr(view, column.name), getattr(right, column.name)
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=near, err_msg=column.name)
+    depth, parts = (image.copy_to_host() for image in cuda.depth_and_parts(surfaces[:2], cameras[:2]))
+    for number in range(2):
+        np.testing.assert_allclose(depth[number], expected[number].depth_mm(16, 16), rtol=1e-7)
+        assert np.array_equal(parts[number], expected[number].mask(16, 16))
+    with pytest.raises(UsageError, match="cameras of one size, found 2 sizes"):
+        cuda.depth_and_parts(surfaces, cameras)
+    again = list(simulate(settings, 0, 2, "cuda"))
+    assert len(again) == len(samples) == 4
+    if simulated:
+        assert all(equal(one, other) for one, other in zip(again, samples, strict=True))
+    arguments = {"count": 1, "size": 16, "workers": 1, "workspace": folder}
+    simulate_stage(device="auto", **arguments)  # type: ignore[arg-type]
+    simulate_stage(device="cuda", **arguments)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):  # bytes of a CPU would be others
+        simulate_stage(device="cpu", **arguments)  # type: ignore[arg-type]
+
+
+def compile_for_sm_90() -> None:
+    """Types and lowers both kernels; where a CUDA toolkit is installed, compiles them down to PTX."""
+    from numba import types
+    from numba.cuda import compile_ptx, dispatcher
+    from numba.cuda.compiler import compile_cuda
+    from numba.cuda.cuda_paths import get_cuda_paths
+    from numba.cuda.cudadrv import nvvm
+
+    from handsynth.simulator import cuda
+
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
+    toolkit = nvvm.is_available() and get_cuda_paths()["libdevice"].info
+    if not toolkit:
+        # What lowering asks the library for.
+        layout = "e-p:64:64:64-i64:64-i128:128-v16:16-v32:32-n16:32:64"
+        nvvm.NVVM = lambda: SimpleNamespace(data_layout=layout, get_ir_version=lambda: (2, 0, 3, 1))
+    one, two, three = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3))
+    batch = (three, two, types.Array(types.float64, 4, "C"), *(types.int64,) * 3)
+    counts = one.copy(dtype=types.int64)
+    for kernel, outputs in (
+        (cuda._describe, (counts, counts, two, one.copy(dtype=types.bool_))),
+        (cuda._paint, (three.copy(dtype=types.float32), three.copy(dtype=types.uint8))),
+    ):
+        if toolkit:
+            ptx, _ = compile_ptx(kernel.py_func, batch + outputs, cc=(9, 0))
+            assert ".target sm_90" in ptx
+        else:
+            assert compile_cuda(kernel.py_func, types.void, batch + outputs, cc=(9, 0)).library
+
+
+def apart(call: str, **environment: str) -> None:
+    """Run a call of this module in a process of its own."""
+    code = f"import tests.simulator.test_cuda as t; from pathlib import Path; t.{call}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_kernels_agree_with_the_cpu_in_numba_s_simulator(tmp_path: Path) -> None:
+    apart(f"compare_with_the_cpu(Path({str(tmp_path)!r}), True)", NUMBA_ENABLE_CUDASIM="1")
+
+
+def test_kernels_compile_for_a_gpu_that_is_not_here() -> None:
+    apart("compile_for_sm_90()")
+
+
+def test_a_gpu_agrees_with_the_cpu(tmp_path: Path) -> None:
+    from handsynth.simulator.cuda import is_available
+
+    if not is_available():
+        pytest.skip("numba finds no GPU")
+    compare_with_the_cpu(tmp_path, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--device", "cuda"], "expected a CUDA GPU and a CUDA toolkit (libnvvm, see CUDA_HOME) that numba can use"),
+        (["--device", "gpu"], "expected auto, cpu or cuda, found 'gpu' in --device"),
+    ],
+)
+def test_a_missing_gpu_is_one_sentence(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handsynth.simulator.cuda.is_available", lambda: False)
+    result = CliRunner().invoke(app, ["simulate", "--workspace", str(tmp_path), *arguments])
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="a CUDA GPU"):
+        next(simulate(small(), 0, 1, "cuda"))
+
+
+def test_stored_poses_are_traced_on_the_cpu(tmp_path: Path) -> None:
+    arguments = {"workers": 1, "workspace": tmp_path}
+    simulate_stage(count=1, size=16, device="cpu", **arguments)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="expected auto or cpu beside --poses, found cuda"):
+        simulate_stage(poses="sim", device="cuda", **arguments)  # type: ignore[arg-type]
+
+
+def test_users_of_the_cpu_do_not_wait_for_numba_s_cuda() -> None:
+    code = (
+        "import sys, handsynth.cli, handsynth.stages.simulate\n"
+        "from handsynth.simulator import SimulatorSettings, simulate\n"
+        "next(simulate(SimulatorSettings(size=16), 0, 1))\n"
+        "assert 'numba.cuda' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

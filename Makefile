@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format schemas bench clean
+.PHONY: help demo test test-slow lint format gallery schemas bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ test-slow: $(STAMP) ## The long tests
 format: $(STAMP) ## Bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+gallery: $(STAMP) ## The picture of simulated hands in docs/
+	$(BIN)/handsynth simulate --count 64 --size 224 --set subjects=64 --seed 3 --workspace .gallery
+	$(BIN)/handsynth view --gallery --count 64 --out docs/gallery.jpg --workspace .gallery
+	rm -rf .gallery
 
 schemas: $(STAMP) ## Write the JSON Schemas and docs/datasets.md anew from types and manifests
 	$(BIN)/python -m tests.test_schemas

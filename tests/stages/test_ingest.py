@@ -421,10 +421,11 @@ def test_info_verify_view_and_migrate(damaged: Path, tmp_path: Path) -> None:
     assert verify(workspace=tmp_path).ok
     sheet = read_color(view(workspace=tmp_path, count=7))
     assert sheet.shape == (2 * 192 + 4, 6 * 192 + 5 * 4, 3)
+    assert read_color(view(address, tmp_path / "gallery.jpg", count=5, gallery=True)).shape[0] == 2 * 112 + 2
     page = view(address, tmp_path / "page.html", count=2).read_text()
     assert page.count("<img") == 2
     assert migrate("ge_realworld", workspace=tmp_path) == address
-    for wrong in ({"count": 0}, {"out": "sheet.bmp"}):
+    for wrong in ({"count": 0}, {"out": "sheet.bmp"}, {"out": "gallery.html", "gallery": True}):
         with pytest.raises(UsageError):
             view(address, **wrong)
 

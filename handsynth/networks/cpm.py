@@ -33,7 +33,7 @@ class CpmLayout(Settings, frozen=True, kw_only=True):
     kernel: int = 7
     """Of the stages' convolutions."""
     batch_norm: bool = False
-    """After every hidden convolution; the published networks have none and start from trained weights."""
+    """After hidden convolutions and in the depth head; published networks have none, and start from trained weights."""
 
     @property
     def stride(self) -> int:
@@ -115,15 +115,22 @@ class DepthHead(nn.Module):
     The public codes put nothing between the linear layers; the papers' wording and ``relu`` put a ReLU there.
     """
 
-    def __init__(self, maps: int, side: int, joints: int = 21, hidden: int = 512, relu: bool = True) -> None:
+    def __init__(
+        self, maps: int, side: int, joints: int = 21, hidden: int = 512, relu: bool = True, batch_norm: bool = False
+    ) -> None:
         super().__init__()
-        between: list[nn.Module] = [nn.ReLU(inplace=True)] if relu else []
+
+        def between() -> list[nn.Module]:
+            # Without the norm all hidden units may die early in a training from scratch; depths then never move.
+            norm: list[nn.Module] = [nn.BatchNorm1d(hidden)] if batch_norm else []
+            return [*norm, nn.ReLU(inplace=True)] if relu else norm
+
         self.layers = nn.Sequential(
             nn.Flatten(),
             nn.Linear(maps * side * side, hidden),
-            *between,
+            *between(),
             nn.Linear(hidden, hidden),
-            *between,
+            *between(),
             nn.Linear(hidden, joints),
         )
 
@@ -158,7 +165,8 @@ class DepthPoseMachine(nn.Module):
             )
         self.machine = PoseMachine(into, maps, layout)
         self.depth_stage = _stage(layout, maps)
-        self.depth_head = DepthHead(maps, size // layout.stride, hidden=hidden, relu=relu)
+        side = size // layout.stride
+        self.depth_head = DepthHead(maps, side, hidden=hidden, relu=relu, batch_norm=layout.batch_norm)
         self.depth_only = depth_only
         if depth_only:
             self.machine.refine[-1].requires_grad_(False)

@@ -156,6 +156,7 @@ def simulate(
     seed: Seed = 0,
     poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see below.")] = None,
     person: Annotated[str, Option(help="With --poses, one hand per subject or per frame.")] = "subject",
+    device: DeviceName = "auto",
     settings: Assignments = [],
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -239,7 +240,9 @@ def train(
     steps: Steps = None,
     seed: Seed = 0,
     contiguous: Contiguous = False,
+    start: Annotated[str | None, Option(metavar="RUN", help="Begin with the weights of this trained run.")] = None,
     device: DeviceName = "auto",
+    precision: Annotated[str, Option(help="float32, bf16, or auto: bf16 on a GPU, float32 on a CPU.")] = "auto",
     settings: Assignments = [],
     name: Annotated[str | None, Option(help="Run to write; made from store, system and alpha by default.")] = None,
     overwrite: Overwrite = False,
@@ -249,6 +252,8 @@ def train(
     """Train a system on a store, the whole training split or a reduced set: one run folder.
 
     `handsynth train hpm3d --alpha 0.4 --add ge_realworld-0.4-mmhand`
+
+    `handsynth train hpm3d stb --alpha 0.2 --start sim-hpm3d` learns from many simulated hands first, then from few.
     """
 
 
@@ -298,11 +303,12 @@ def verify(
 @command("view:view", STORES)
 def view(
     store: StoreName = None,
-    out: Annotated[Path | None, Option(help="PNG or HTML file to write.")] = None,
+    out: Annotated[Path | None, Option(help="PNG, JPEG or HTML file to write.")] = None,
     count: Annotated[int, Option(help="Samples to show.")] = 24,
     seed: Seed = 0,
+    gallery: Annotated[bool, Option("--gallery", help="Pictures without skeletons, depth and masks small.")] = False,
 ) -> None:
-    """Draw a contact sheet of a store with skeletons over the images."""
+    """Draw a contact sheet of a store with skeletons over the images, or a gallery of the images alone."""
 
 
 @command("export:export", STORES)

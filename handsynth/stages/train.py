@@ -21,8 +21,8 @@ from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training import loop
 from handsynth.training.batches import BatchSource, HandBatches, Hands, PairBatches
-from handsynth.training.checkpoints import latest_checkpoint
-from handsynth.training.run import RunInfo, StoreRef, read_run, write_run
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
+from handsynth.training.run import RunInfo, StartRef, StoreRef, read_run, write_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import System
 
@@ -39,7 +39,9 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     contiguous: bool = False,
+    start: str | None = None,
     device: str = "auto",
+    precision: str = "auto",
     settings: Sequence[str] = (),
     name: str | None = None,
     overwrite: bool = False,
@@ -55,33 +57,42 @@ def train(
         alpha: share of the training split's moments to train on.
         add: augmented store whose kept samples join the training set; it must come from this reduced set.
         steps: optimisation steps; the preset's by default. Arms of a comparison need equal steps.
+        start: trained run of the same system whose weights to begin with: pre-train on many hands, then go on with few.
+        precision: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU, float32 on a CPU.
         settings: ``key=value`` texts over the preset.
-        name: run folder; by default made from store, system, alpha and what was added.
+        name: run folder; by default made from store, system, alpha, and what was added or started from.
         yes: train even where the estimate is over an hour.
         dry_run: say what would be done, train nothing.
 
     Raises:
-        UsageError: wrong names or values, or a long training without ``yes``.
+        UsageError: wrong names or values, a start that has seen what this training must not, or a long training
+            without ``yes``.
         StoreError: a run of that name was made with other settings.
     """
-    space, where = Workspace.of(workspace), loop.Device.choose(device)
+    space, where = Workspace.of(workspace), loop.Device.choose(device, precision)
     data = space.store(store)
     chosen_preset, chosen = choose_settings(system, preset, where, settings)
     split = split_store(data, alpha, seed, contiguous)
     added = _added(space, data, add, split) if add is not None else None
+    begin = _start(space, data, start, system, split) if start is not None else None
     trained = build_system(system, chosen, seed)
     batches = _batches(trained, data, split, added, seed)
     info = RunInfo(
-        name=name or run_name(data, system, alpha, seed, contiguous, added.name if added else None, preset),
+        name=name
+        or run_name(
+            data, system, alpha, seed, contiguous, added.name if added else None, preset, begin.name if begin else None
+        ),
         system=system,
         family=trained.family,
         preset=chosen_preset,
         settings=msgspec.json.decode(canonical_json(chosen)),
         store=StoreRef(name=store_name(data.address), hash=data.hash),
         added=StoreRef(name=added.name, hash=added.store.hash) if added else None,
+        start=StartRef(name=begin.name, weights=begin.weights) if begin else None,
         alpha=alpha,
         contiguous=contiguous,
         seed=seed,
+        precision=where.precision,
         steps=steps if steps is not None else trained.settings.steps,
         samples=len(split.reduced),
         added_samples=len(added.slots) if added else 0,
@@ -108,13 +119,15 @@ def train(
     if dry_run:
         return folder
     write_run(folder, msgspec.structs.replace(info, estimated_seconds=round(seconds, 1)))
-    loop.train(trained, batches, folder, steps=info.steps, seed=seed, device=where, title=info.name)
+    first = begin.checkpoint if begin else None
+    loop.train(trained, batches, folder, steps=info.steps, seed=seed, device=where, title=info.name, start=first)
     return folder
 
 
 def run_name(
-    store: Store, system: str, alpha: float, seed: int, contiguous: bool, added: str | None, preset: str | None
-) -> str:
+    store: Store, system: str, alpha: float, seed: int, contiguous: bool, added: str | None, preset: str | None,
+    start: str | None = None,
+) -> str:  # fmt: skip
     """Default name of a run: what sets it apart from its neighbours, nothing else."""
     parts = [store_name(store.address), system]
     if alpha < 1:
@@ -125,6 +138,8 @@ def run_name(
         # The augmented store's own name repeats the store, alpha and seed.
         kind = added.removeprefix(f"{parts[0]}-").removeprefix(f"{alpha:g}-").removesuffix(f"-seed{seed}")
         parts.append(f"add-{kind}")
+    if start:
+        parts.append(f"from-{start}")
     if preset:
         parts.append(preset)
     if seed:
@@ -162,6 +177,32 @@ def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
             sentence("generated samples made from this reduced set", "another origin", store.address, advice)
         )
     return _Added(store_name(store.address), store, store.kept)
+
+
+@dataclass(frozen=True)
+class _Start:
+    name: str
+    checkpoint: Path
+    weights: str
+
+
+def _start(space: Workspace, data: Store, start: str, system: str, split: Split) -> _Start:
+    """The run to begin with; refused where it, or what it began with, read more of this store than its reduced set."""
+    folder = space.run(start)
+    info = read_run(folder)
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    if info.system != system or checkpoint is None:
+        found = "one without checkpoints" if checkpoint is None else f"one of {info.system}"
+        raise UsageError(sentence(f"a trained run of {system}", found, folder, "train it first"))
+    seen: RunInfo | None = info
+    while seen is not None:
+        if seen.store.hash == data.hash and seen.reduced_set != split.hash:
+            advice = "start from a run with the same --alpha, --seed and --contiguous, or on another store"
+            raise UsageError(
+                sentence("a start that saw this reduced set alone", f"{seen.name}, which saw more", folder, advice)
+            )
+        seen = read_run(space.run(seen.start.name)) if seen.start else None
+    return _Start(folder.name, checkpoint, load_checkpoint(checkpoint)[0].weights)
 
 
 def _batches(system: System, data: Store, split: Split, added: _Added | None, seed: int) -> BatchSource:

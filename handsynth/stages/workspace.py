@@ -90,8 +90,10 @@ class Workspace:
             return self.root / "runs" / _only(self.run_names(), "run", self.root / "runs", "handsynth train")
         folder = self.new_run(name)
         if not (folder / "run.json").is_file():
-            known = ", ".join(self.run_names()) or "none"
-            raise MissingError(sentence(f"a run named {name}", f"the runs {known}", self.root / "runs"))
+            known = ", ".join(self.run_names())
+            raise MissingError(
+                sentence(f"a run named {name}", f"the runs {known}" if known else "none", self.root / "runs")
+            )
         return folder
 
 

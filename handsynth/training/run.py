@@ -32,6 +32,14 @@ class StoreRef(Settings, frozen=True, kw_only=True):
     hash: str
 
 
+class StartRef(Settings, frozen=True, kw_only=True):
+    """A run that another one started from."""
+
+    name: str
+    weights: str
+    """Hash of its weights, see ``CheckpointInfo``."""
+
+
 class RunInfo(Settings, frozen=True, kw_only=True):
     """``run.json``: everything that fixes a training."""
 
@@ -44,11 +52,15 @@ class RunInfo(Settings, frozen=True, kw_only=True):
     store: StoreRef
     added: StoreRef | None = None
     """Augmented store that joins the training samples."""
+    start: StartRef | None = None
+    """Trained run whose weights stood at the beginning."""
     alpha: float = 1.0
     """Share of the training split's moments that was used; 1 is all of it."""
     contiguous: bool = False
     """Whether the reduced set was drawn as whole sequences."""
     seed: int = 0
+    precision: str = "32-true"
+    """As lightning-fabric names it."""
     steps: int
     samples: int
     """Training samples of ``store``."""

@@ -90,6 +90,7 @@ def test_the_same_seed_gives_the_same_weights(space: Workspace) -> None:
         ({"system": "hpm3d", "settings": ["nosuch=1"]}, "one of the settings"),
         ({"system": "hpm3d", "settings": ["batch=many"]}, "settings"),
         ({"system": "hpm3d", "steps": 0}, "at least 1 step"),
+        ({"system": "hpm3d", "precision": "half"}, "one of auto, float32, bf16"),
         ({"system": "hpm3d", "alpha": 1.5}, "share above 0"),
     ],
 )

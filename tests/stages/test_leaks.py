@@ -17,6 +17,7 @@ from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
 from handsynth.training.splits import split_store
 from tests.stages.small import ESTIMATOR, GENERATOR, STEPS, make_workspace
+from tests.stores import make_store
 
 ALPHA = 0.4
 LABELS = {"joints_mm", "keypoints_px", "camera", "joint_state", "keypoint_state", "visible", "extra"}
@@ -106,6 +107,24 @@ def test_images_made_from_another_reduced_set_are_refused(space: Workspace) -> N
     for other in ({"alpha": ALPHA, "seed": 2}, {"alpha": 0.6, "seed": 1}):
         with pytest.raises(UsageError, match="made from this reduced set"):
             train("hpm3d", "hands", add=made, steps=STEPS, settings=ESTIMATOR, workspace=space, **other)  # type: ignore[arg-type]
+
+
+def test_a_start_that_saw_more_of_the_store_is_refused(space: Workspace) -> None:
+    def trained(alpha: float, **more: Any) -> str:
+        return train("hpm3d", "hands", alpha=alpha, steps=1, settings=ESTIMATOR, workspace=space, **more).name
+
+    few, all_of_it = trained(ALPHA), trained(1.0)
+    again = trained(ALPHA, start=few)
+    assert again == f"hands-hpm3d-{ALPHA}-from-{few}"
+    with pytest.raises(UsageError, match=f"found {all_of_it}, which saw more"):
+        trained(ALPHA, start=all_of_it)
+    make_store(space.root / "stores" / "others", count=8, size=48)
+    elsewhere = train("hpm3d", "others", start=all_of_it, steps=1, settings=ESTIMATOR, workspace=space).name
+    with pytest.raises(UsageError, match="which saw more"):
+        trained(ALPHA, start=elsewhere)
+    trained(ALPHA, start=train("hpm3d", "others", steps=1, settings=ESTIMATOR, workspace=space).name)
+    with pytest.raises(UsageError, match="a trained run of mmhand, found one of hpm3d"):
+        train("mmhand", "hands", alpha=ALPHA, start=few, settings=GENERATOR, workspace=space)
 
 
 def test_systems_of_a_cell_share_the_reduced_set(space: Workspace) -> None:

@@ -134,6 +134,30 @@ def test_other_settings_do_not_resume(tmp_path: Path) -> None:
         loop.train(Toy(ToySettings(batch=3)), batches, tmp_path, steps=4, seed=0, device=CPU)
 
 
+def test_a_start_gives_its_averaged_weights_and_nothing_else(tmp_path: Path) -> None:
+    first = loop.train(Toy(ToySettings()), batches, tmp_path / "a", steps=4, seed=0, device=CPU)
+    begun = Toy(ToySettings(learning_rate=0.0, ema=0.0), seed=9)
+    path = loop.train(begun, batches, tmp_path / "b", steps=1, seed=1, device=CPU, start=first)
+    one, two = weights(first), weights(path)
+    assert torch.equal(one["averaged"]["net"]["0.weight"], two["networks"]["net"]["0.weight"])
+    assert two["system"]["count"] == 1
+    wider = Toy(ToySettings())
+    wider._networks["net"] = nn.Sequential(nn.Linear(3, 9), nn.Linear(9, 1))
+    with pytest.raises(DataError, match=r"found toy with another 0\.bias"):
+        loop.train(wider, batches, tmp_path / "c", steps=1, seed=1, device=CPU, start=first)
+
+
+def test_bf16_repeats_exactly_and_differs_from_float32(tmp_path: Path) -> None:
+    half = loop.Device.choose("cpu", "bf16")
+    assert half == loop.Device("cpu", "bf16-mixed")
+    assert loop.Device.choose("cpu") == CPU
+    found = [
+        load_checkpoint(loop.train(Toy(ToySettings()), batches, tmp_path / name, steps=3, seed=0, device=device))[0]
+        for name, device in (("a", half), ("b", half), ("c", CPU))
+    ]
+    assert found[0].weights == found[1].weights != found[2].weights
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="loss not finite at step"):
         loop.train(Toy(ToySettings(learning_rate=1e30)), batches, tmp_path, steps=30, seed=0, device=CPU)

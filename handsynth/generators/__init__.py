@@ -18,7 +18,7 @@ def generator_names() -> list[str]:
 
 
 def get_generator(name: str) -> type[Any]:
-    """The class of that name: a ``training.system.Generator``, made by ``kind(settings, depth_provider, seed)``.
+    """The class of that name: a ``training.system.Generator``.
 
     Raises:
         UsageError: there is none; the message lists those there are.

@@ -133,6 +133,8 @@ class MMHand:
 
     name: ClassVar[str] = "mmhand"
     family: ClassVar[Literal["generator", "estimator"]] = "generator"
+    reads_source: ClassVar[bool] = True
+    reads_depth: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
 
     def __init__(self, settings: MMHandSettings, depth_provider: DepthProvider, seed: int) -> None:

@@ -49,6 +49,6 @@ def build_system(name: str, settings: Settings | dict[str, Any], seed: int) -> S
     kind = system_kind(name)
     if isinstance(settings, dict):
         settings = convert(settings, type(next(iter(kind.presets.values()))), f"run.json of {name}")
-    if kind.family == "generator":
+    if kind.family == "generator" and kind.reads_depth:
         return kind(settings, RememberedDepth(capsule_depth), seed)
     return kind(settings, seed)

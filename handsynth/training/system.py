@@ -126,7 +126,15 @@ class System(Protocol):
 
 
 class Generator(System, Protocol):
-    """Makes images of hands: trained on :class:`PairBatch`."""
+    """Makes images of hands: trained on :class:`PairBatch`, made by ``kind(settings, seed)``.
+
+    Where it reads depth, by ``kind(settings, depth_provider, seed)``.
+    """
+
+    reads_source: ClassVar[bool]
+    """Whether the source's look goes into the image; else it is made from the target's pose alone."""
+    reads_depth: ClassVar[bool]
+    """Whether depth maps go in, which a :class:`DepthProvider` makes from the joints."""
 
     def generate(self, batch: PairBatch) -> Tensor:
         """(B, 3, S, S) in [0, 1]: the source's look in the target's pose; reads no target pixels."""

@@ -24,7 +24,8 @@ def build(name: str, preset: str = "tiny", seed: int = 3) -> Any:
     kind = get_generator(name)
     settings = kind.presets[preset]
     smaller = [f"{key}={value}" for key, value in MINIATURE.items() if key in settings.__struct_fields__]
-    return kind(override(settings, smaller), capsule_depth, seed)
+    chosen = override(settings, smaller)
+    return kind(chosen, capsule_depth, seed) if kind.reads_depth else kind(chosen, seed)
 
 
 def train(system: Any, first: int, last: int) -> None:
@@ -52,7 +53,7 @@ def pairs() -> PairBatch:
 
 def test_the_list_of_names() -> None:
     assert "mmhand" in generator_names()
-    with pytest.raises(UsageError, match=r"one of the generators mmhand.*found 'mmhnad'"):
+    with pytest.raises(UsageError, match=r"one of the generators .*mmhand.*found 'mmhnad'"):
         get_generator("mmhnad")
 
 
@@ -102,7 +103,8 @@ def test_the_image_follows_the_source_and_the_target_pose(name: str, pairs: Pair
     image = system.generate(pairs)
     other = drawn_pairs(2, 32, seed=101)
     assert not torch.equal(image, system.generate(PairBatch(pairs.source, other.target)))
-    assert not torch.equal(image, system.generate(PairBatch(other.source, pairs.target)))
+    elsewhere = system.generate(PairBatch(other.source, pairs.target))
+    assert torch.equal(image, elsewhere) != system.reads_source
 
 
 def test_generating_leaves_training_mode_alone(name: str, pairs: PairBatch) -> None:

@@ -156,6 +156,7 @@ def simulate(
     seed: Seed = 0,
     poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see below.")] = None,
     person: Annotated[str, Option(help="With --poses, one hand per subject or per frame.")] = "subject",
+    recipe: Annotated[str | None, Option(help="Render a benchmark: bench-v1, or bench-v1-mini.")] = None,
     device: DeviceName = "auto",
     settings: Assignments = [],
     workers: Workers = None,
@@ -263,8 +264,14 @@ def evaluate(
     store: Annotated[str | None, Argument(metavar="STORE", help="Store to score on; by default the run's.")] = None,
     split: Annotated[str | None, Option(help="test, or held-out: training moments outside the reduced set.")] = None,
     device: DeviceName = "auto",
+    judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that judges a generator's images.")] = None,
+    inception: Annotated[str | None, Option(metavar="FILE", help="torchvision's Inception v3, for IS and FID.")] = None,
+    inception_sha256: Annotated[str | None, Option(metavar="HEX", help="Checksum of that file.")] = None,
 ) -> None:
-    """Score a run beside trivial baselines, with the protocol of every number."""
+    """Score a run beside trivial baselines, with the protocol of every number.
+
+    `handsynth evaluate hands-mmhand-0.4 --judge hands-hpm3d`: whether generated hands have the pose they were made for.
+    """
 
 
 @command("report:report", FLOW)
@@ -344,6 +351,21 @@ def convert(
 @command("migrate:migrate", STORES)
 def migrate(store: Annotated[str, Argument(help="Store name or path.")]) -> None:
     """Bring a store of an older format version to the current one."""
+
+
+@command("convert_weights:convert_weights", MORE)
+def convert_weights(
+    system: Annotated[str, Argument(help="mmhand or patn.")],
+    file: Annotated[Path, Argument(help="The authors' EPOCH_net_netG.pth; critics are looked for beside it.")],
+    name: Annotated[str | None, Option(help="Run to write; SYSTEM-published by default.")] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Take the place of another run of that name.")] = False,
+) -> None:
+    """Turn weights that a generator's authors trained into a run, to evaluate, to augment with and to start from.
+
+    `handsynth convert-weights mmhand latest_net_netG.pth`, then `handsynth evaluate mmhand-published STORE`
+
+    Nothing in the file is run. What the authors trained on is not known: numbers made with such a run may leak.
+    """
 
 
 @command("reduce:reduce", MORE)

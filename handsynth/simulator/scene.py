@@ -20,7 +20,7 @@ from handsynth.simulator.presets import PRESETS, CameraName, fixed_side
 from handsynth.simulator.props import draw_items, dressed
 from handsynth.simulator.rigs import Rig, draw_rig, place
 from handsynth.simulator.skin import Skin, draw_skin
-from handsynth.simulator.words import Words, require_subjects, words_of
+from handsynth.simulator.words import Turns, Words, require_subjects, words_of
 
 _NEAR_ARM_Z, _FAR_ARM_Z = (-0.35, 0.75), (-0.3, 0.4)
 """Range of z of the arm's direction, in pictures cut around hands and in whole ones, see ``Bearing``."""
@@ -37,6 +37,10 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
     """Calibrated cameras around the hands, at the same moment; 0 is as many as the camera's dataset has."""
     subjects: int = 4
     """People; image i shows person i mod subjects."""
+    test_subjects: int = 0
+    """People of the test split, the last ones; 0 is as many as the camera's dataset has, or a quarter."""
+    train_moments: int = 0
+    """Moments of the training people, which then come first; later ones show the test people. 0 mixes them."""
     ages: tuple[float, float] = AGES_YEARS
     """Youngest and oldest, years."""
     children: float = CHILDREN
@@ -78,6 +82,7 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
             raise UsageError(sentence("0 to 10", f"{self.depth_strength:g}", "the setting depth_strength"))
         if PRESETS[self.camera].beside and self.views not in (0, 2):
             raise UsageError(sentence("2 views", str(self.views), f"settings of camera {self.camera}"))
+        self._check_split()
         if not self.sexes:
             raise UsageError(sentence("female, male or both", "none", "the setting sexes"))
 
@@ -86,9 +91,24 @@ class SimulatorSettings(Settings, frozen=True, kw_only=True):
         """Frames before the next person's turn."""
         return self.clip if self.poses == "sequences" else 1
 
+    @property
+    def turns(self) -> Turns:
+        """Who stands before the cameras when."""
+        return Turns(self.subjects, self.frames_in_a_row, self.test_subjects, self.train_moments)
+
     def words(self, index: int) -> Words:
         """Where the moment of an index stands in its source."""
-        return words_of(self.camera, index, self.subjects, self.frames_in_a_row)
+        return words_of(self.camera, index, self.turns)
+
+    def _check_split(self) -> None:
+        if not 0 <= self.test_subjects < self.subjects:
+            wanted = f"fewer test_subjects than subjects ({self.subjects})"
+            raise UsageError(sentence(wanted, str(self.test_subjects), "the simulator's settings"))
+        whole = self.train_moments >= 0 and self.train_moments % self.frames_in_a_row == 0
+        if not whole or (self.train_moments and not self.test_subjects):
+            found = f"train_moments {self.train_moments} and test_subjects {self.test_subjects}"
+            wanted = f"train_moments in clips of {self.frames_in_a_row}, with test_subjects 1 or more"
+            raise UsageError(sentence(wanted, found, "the simulator's settings"))
 
 
 @dataclass(frozen=True)
@@ -118,7 +138,7 @@ def draw_scene(settings: SimulatorSettings, index: int) -> Scene:
     """The scene of one index: a pure function of the settings and the index."""
     row = settings.frames_in_a_row
     take, frame = divmod(index, row)
-    subject, clip = take % settings.subjects, f"clip {take}"
+    subject, clip = settings.turns.at(index)[0], f"clip {take}"
     person = draw_person(settings.seed, subject, settings.ages, settings.children, settings.sexes)
     looks = settings.looks.settled()
     skin = skin_of(settings.seed, subject, looks)

@@ -1,7 +1,8 @@
 """Names of simulated samples: subject, sequence, frame, moment, split and key, in the words of the camera's dataset.
 
 Index by index people take turns, each for a clip of neighbouring frames (of one frame, unless hands move). The last
-quarter of the people is the test split; of one person alone, the last quarter of every few clips.
+quarter of the people is the test split; of one person alone, the last quarter of every few clips. Where sizes of both
+splits are asked for, the training people take turns first, then the test people.
 """
 
 from __future__ import annotations
@@ -87,17 +88,35 @@ class _Place(NamedTuple):
         return self.frame * self.members + self.rank
 
 
-def words_of(camera: CameraName, index: int, subjects: int, clip: int = 1) -> Words:
-    """The words of one index.
+class Turns(NamedTuple):
+    """Whose turn it is at which index.
 
-    Args:
-        camera: whose words.
-        index: of the moment.
-        subjects: people who take turns.
+    Attributes:
+        subjects: people.
         clip: frames that a person stays; more than one is a sequence of its own where the dataset's words allow.
+        tests: people of the test split, the last ones; 0 is as many as the camera's dataset has, or a quarter.
+        train: moments of the training split, which then come first, in whole clips; 0 lets all people take turns.
     """
-    place = _place(camera, index, subjects, clip)
-    return _NAMES.get(camera, _free)(place)
+
+    subjects: int
+    clip: int = 1
+    tests: int = 0
+    train: int = 0
+
+    def at(self, index: int) -> tuple[int, int, int]:
+        """Number of the person, of the clip among the person's, and of the frame in the clip."""
+        turn, frame = divmod(index, self.clip)
+        if not self.train:
+            return turn % self.subjects, turn // self.subjects, frame
+        trained, first = self.subjects - self.tests, self.train // self.clip
+        if turn < first:
+            return turn % trained, turn // trained, frame
+        return trained + (turn - first) % self.tests, (turn - first) // self.tests, frame
+
+
+def words_of(camera: CameraName, index: int, turns: Turns) -> Words:
+    """The words of one index, in the manner of a camera's dataset."""
+    return _NAMES.get(camera, _free)(_place(camera, index, turns))
 
 
 def require_subjects(camera: CameraName, subjects: int) -> None:
@@ -107,9 +126,9 @@ def require_subjects(camera: CameraName, subjects: int) -> None:
         raise UsageError(sentence(f"at most {most} subjects", str(subjects), f"settings of camera {camera}"))
 
 
-def _place(camera: CameraName, index: int, subjects: int, length: int) -> _Place:
-    turn, frame = divmod(index, length)
-    person, clip = turn % subjects, turn // subjects
+def _place(camera: CameraName, index: int, turns: Turns) -> _Place:
+    person, clip, frame = turns.at(index)
+    subjects, length = turns.subjects, turns.clip
     if subjects == 1:
         rank, members = 0, 1
         cycle, part = divmod(clip, _ROUND)
@@ -118,7 +137,7 @@ def _place(camera: CameraName, index: int, subjects: int, length: int) -> _Place
         clip = cycle * train + part if split == "train" else cycle * (_ROUND - train) + part - train
     else:
         # MSRA15 leaves one person out; half of FPHA's people are test.
-        tests = {"msra15": 1, "fpha": subjects // 2}.get(camera, max(1, subjects // 4))
+        tests = turns.tests or {"msra15": 1, "fpha": subjects // 2}.get(camera, max(1, subjects // 4))
         split = "test" if person >= subjects - tests else "train"
         rank, members = (person - (subjects - tests), tests) if split == "test" else (person, subjects - tests)
     if length == 1:

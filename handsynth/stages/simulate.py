@@ -22,6 +22,7 @@ from handsynth.runtime.settings import canonical_json, override
 from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings, samples_per_index
 from handsynth.simulator import simulate as simulate_hands
 from handsynth.simulator.presets import PRESETS, CameraName
+from handsynth.simulator.recipes import get_recipe
 from handsynth.simulator.sight import Device
 from handsynth.stages.export import write_raw
 from handsynth.stages.rerender import Residuals, StoredPoses, rendered, stored_poses, with_people
@@ -130,6 +131,7 @@ def simulate(
     seed: int = 0,
     poses: str | None = None,
     person: str = "subject",
+    recipe: str | None = None,
     device: str = "auto",
     settings: Sequence[str] = (),
     workers: int | None = None,
@@ -150,6 +152,8 @@ def simulate(
         poses: store whose poses to render, by the hand fitted to its labelled joints, before its cameras and under its
             words. Samples keep those joints as extra ``target_mm``; what cannot be fitted is rejected.
         person: ``subject`` fits one hand to all frames of a subject, ``frame`` one to each frame.
+        recipe: a benchmark by its name, ``bench-v1`` or ``bench-v1-mini``, instead of count, size, seed and settings;
+            the store gets its name by default.
         device: what traces drawn hands: ``cpu``, ``cuda``, or ``auto``, which is a GPU where there is one. Each worker
             sends it the moments of a shard together. A store's poses are traced on the CPU.
         settings: ``key=value`` texts over the simulator's settings.
@@ -158,7 +162,8 @@ def simulate(
         Address of the store, or the folder of raw files.
 
     Raises:
-        UsageError: wrong values, a format that cannot be simulated, or ``cuda`` where there is no GPU.
+        UsageError: wrong values, a format that cannot be simulated, a recipe of another version of the simulator, or
+            ``cuda`` where there is no GPU.
         StoreError: the place is taken.
         MissingError, DataError: there is no store of poses, or nothing in it.
     """
@@ -168,7 +173,13 @@ def simulate(
     if as_ is not None:
         _require_format(as_)
     source = None if poses is None else stored_poses(space.store(poses), person, count)
-    work = replace(_work(as_, count, size, seed, source, settings), device=_device(device, poses is not None))
+    if recipe is not None:
+        _refuse_beside_recipe(as_=as_, count=count, size=size, seed=seed or None, poses=poses, set=settings or None)
+        named = get_recipe(recipe)
+        work = _Work(named.settings, named.count)
+    else:
+        work = _work(as_, count, size, seed, source, settings)
+    work = replace(work, device=_device(device, poses is not None))
     if as_ is not None:
         return _write_files(space, as_, out, work, workers, scheduler, overwrite, dry_run)
     shown = PRESETS[work.settings.camera]
@@ -182,7 +193,7 @@ def simulate(
         shard_size=_SHARD * work.each,
         pixels=fields,
     )
-    address = space.new_store(out or ("sim" if poses is None else f"{store_name(poses)}-sim"))
+    address = space.new_store(out or recipe or ("sim" if poses is None else f"{store_name(poses)}-sim"))
     if dry_run:
         progress.say(f"would render {work.count * work.each} images of {work.settings.size} px to {address}")
         return address
@@ -224,6 +235,12 @@ def _work(
         wanted = f"the cameras of the poses' own store, of {source.size} px"
         raise UsageError(sentence(wanted, found, "--poses", "leave camera and size out"))
     return _Work(chosen, len(source.slots), source)
+
+
+def _refuse_beside_recipe(**given: object) -> None:
+    there = [f"--{name.rstrip('_')}" for name, value in given.items() if value is not None]
+    if there:
+        raise UsageError(sentence("nothing that the recipe fixes already", ", ".join(there), "--recipe"))
 
 
 def _device(name: str, stored: bool) -> Device:

@@ -9,7 +9,8 @@ B batch, J = 21, S image side, M map side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from math import cos, pi
 from typing import Any, ClassVar, Literal
@@ -209,13 +210,26 @@ class Hpm3d:
 
     def predict(self, batch: HandBatch) -> Prediction:
         """Reads ``rgb`` alone; an absolute depth is divided by the mean scale bone of the training hands."""
+        with self._frozen():
+            return self._predict(self._input(batch))
+
+    def features(self, batch: HandBatch) -> Tensor:
+        """The image features that every stage sees, averaged over the image: ``layout.features`` numbers a hand."""
+        pose: Any = self.networks()["pose"]
+        machine = pose.machine if self.settings.form == "shared" else pose
+        with self._frozen():
+            return machine.trunk(self._input(batch)).float().mean((2, 3))
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """All networks in evaluation and without gradients; afterwards as they were."""
         networks = self.networks().values()
         modes = [network.training for network in networks]
         for network in networks:
             network.eval()
         try:
             with torch.no_grad():
-                return self._predict(self._input(batch))
+                yield
         finally:
             for network, mode in zip(networks, modes, strict=True):
                 network.train(mode)

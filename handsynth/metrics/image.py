@@ -1,4 +1,4 @@
-"""How near one image is to another, pixel by pixel. SSIM, IS and FID judge differently and are not here."""
+"""How near one image is to another, pixel by pixel. SSIM is in ``ssim.py``, IS and FID in ``inception.py``."""
 
 from __future__ import annotations
 

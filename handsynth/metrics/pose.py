@@ -94,9 +94,15 @@ def auc_0_30px(errors_px: Float[np.ndarray, "N J"]) -> float:
 
 
 def pckb(errors_px: Float[np.ndarray, "N J"], truth_px: Float[np.ndarray, "N J 2"]) -> float:
-    """Share of joints within 2/3 of their frame's mean 2-D bone length (MM-Hand's text; over the known bones)."""
-    bones = np.nanmean(bone_lengths(truth_px.astype(np.float64)), axis=-1)
-    within = np.where(np.isnan(errors_px), np.nan, errors_px <= 2 / 3 * bones[:, None])
+    """Share of joints within 2/3 of their frame's mean 2-D bone length, inclusive (MM-Hand's text; its code differs).
+
+    The mean is over the known bones; joints of a frame without any do not count.
+    """
+    lengths = bone_lengths(truth_px.astype(np.float64))
+    known = np.isfinite(lengths)
+    total, count = np.where(known, lengths, 0.0).sum(-1), known.sum(-1)
+    reach = np.divide(2 * total, 3 * count, out=np.full(len(lengths), np.nan), where=count > 0)[:, None]
+    within = np.where(np.isnan(errors_px) | np.isnan(reach), np.nan, errors_px <= reach)
     return float(np.nanmean(_known_columns(within), axis=0).mean())
 
 

@@ -11,9 +11,12 @@ from handsynth.reports.arms import Arm, Place
 DASH = "\N{EN DASH}"
 """What stands for a missing value, and between the ends of a range."""
 
-_ACRONYMS = frozenset(("auc", "epe", "fid", "l1", "l2", "lpips", "mae", "mpjpe", "mse", "pck", "psnr", "rmse", "ssim"))
+_UPPER = ("auc", "epe", "fid", "is", "l1", "l2", "lpips", "mae", "mpjpe", "mse", "pck", "psnr", "rmse", "ssim")
+_ACRONYMS = {word: word.upper() for word in _UPPER} | {"pckb": "PCKb"}
 _UNITS = {"mm": "mm", "px": "px", "cm": "cm", "m": "m", "db": "dB"}
-_ORDER = ("epe", "auc", "pck", "l1", "mae", "l2", "mse", "psnr", "ssim")
+_ORDER = ("epe", "auc", "pck", "pckb", "l1", "mae", "l2", "mse", "psnr", "ssim", "is", "fid", "frechet")
+_OF = ("fidelity", "hand", "mask")
+"""What a score's name may begin with: a variant stands beside the score that it is one of."""
 
 
 def score_label(score: str, threshold_unit: str = "mm") -> str:
@@ -21,13 +24,13 @@ def score_label(score: str, threshold_unit: str = "mm") -> str:
 
     The unit is the name's own ending; errors, AUC and PCK without one take the unit of the thresholds.
     """
-    tokens = re.findall(r"\d+(?:\.\d+)?|[a-z]+\d*", score.lower())
+    tokens = re.findall(r"\d+(?:\.\d+)?|[a-z][a-z0-9]*", score.lower())
     if not tokens or not re.fullmatch(r"[a-z0-9_.]+", score.lower()):
         return score
     numbers = [token for token in tokens if token[0].isdigit()]
     units = [token for token in tokens[1:] if token in _UNITS]
     words = [token for token in tokens if token not in numbers and token not in units]
-    words = [word.upper() if word in _ACRONYMS else word for word in words]
+    words = [_ACRONYMS.get(word, word) for word in words]
     head = words[0] if words else ""
     unit = _UNITS[units[-1]] if units else {"EPE": threshold_unit, "MPJPE": threshold_unit, "PSNR": "dB"}.get(head, "")
     if head in ("AUC", "PCK") and numbers:
@@ -48,7 +51,8 @@ def number(label: str, value: float, half: float = math.nan) -> str:
 
 def score_rank(score: str) -> tuple[int, str]:
     """Sorts errors first, then the scores that follow from them: run records keep scores in alphabetical order."""
-    head = score.lower().split("_")[0]
+    tokens = score.lower().split("_")
+    head = tokens[1] if tokens[0] in _OF and len(tokens) > 1 else tokens[0]
     return _ORDER.index(head) if head in _ORDER else len(_ORDER), score
 
 

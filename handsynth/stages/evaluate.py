@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,20 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from handsynth.conditioning.depth import capsule_depth
 from handsynth.errors import DataError, UsageError, sentence
-from handsynth.metrics.image import l1, psnr
 from handsynth.metrics.pose import align, errors_mm, mean_pose, nearest_training_pose_oracle, pck_curve, scores
 from handsynth.metrics.protocol import Protocol, counted_joints, lift
+from handsynth.networks.pretrained import WeightsFile
 from handsynth.runtime import files, progress
 from handsynth.runtime.settings import pretty_json
-from handsynth.stages.augment import match, pair_batch
-from handsynth.stages.systems import build_system
+from handsynth.stages.image_scores import score_images
+from handsynth.stages.judge import load_judge
+from handsynth.stages.systems import load_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training.batches import Hands
-from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
-from handsynth.training.loop import Device, load_trained
+from handsynth.training.loop import Device
 from handsynth.training.run import Evaluation, RunInfo, Scores, StoreRef, read_run, write_evaluation
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import System
@@ -37,11 +35,6 @@ _POSE_BETTER = {
     "auc_20_50_cdf": "higher",
     "auc_0_50": "higher",
 }
-_IMAGE_BETTER = {"l1": "lower", "hand_l1": "lower", "psnr_db": "higher"}
-_IMAGE_PROTOCOL = (
-    "pixels in [0, 1] at the generator's size; source = nearest pose of the reduced set; l1 over the whole image, "
-    "hand_l1 over the target pose's silhouette"
-)
 
 
 def evaluate(
@@ -49,6 +42,9 @@ def evaluate(
     store: str | None = None,
     split: str | None = None,
     device: str = "auto",
+    judge: str | None = None,
+    inception: str | None = None,
+    inception_sha256: str | None = None,
     workspace: str | Path | Workspace | None = None,
 ) -> Path:
     """Score a run and return the file of scores, ``RUN/evaluation/STORE.json``.
@@ -59,51 +55,68 @@ def evaluate(
         store: store to score on; by default the one the run was trained on.
         split: ``test`` (default for estimators) or ``held-out``: the training moments outside the reduced set
             (default for generators, whose work it is to fill them in).
+        judge: of a generator's images: the run of an estimator that saw no generated image. It gives pose fidelity,
+            PCKb and a Frechet distance in its own features. For reported scores it may have been trained on all of the
+            training split; the protocol says on what.
+        inception: of a generator's images: a file of torchvision's Inception v3, for IS and FID.
+        inception_sha256: of that file, or its first 8 hex digits or more.
 
     Raises:
-        MissingError, UsageError: no such run or store, or nothing to score on.
-        DataError: a checkpoint or a file of predictions is damaged.
+        MissingError, UsageError: no such run, store or file, nothing to score on, or a judge that is none.
+        DataError: a checkpoint, a file of weights or a file of predictions is damaged.
     """
     space = Workspace.of(workspace)
     if split not in (None, "test", "held-out"):
         raise UsageError(sentence("test or held-out", repr(split), "--split"))
+    weights = _weights(inception, inception_sha256)
+    for_images = "--judge" if judge is not None else "--inception" if weights is not None else ""
     if run is not None and run.endswith(".parquet"):
+        _refuse(for_images, "a file of predicted joints", run)
         return _evaluate_predictions(Path(run), space.store(store), split or "test")
     folder = space.run(run)
     info = read_run(folder)
+    if info.family != "generator":
+        _refuse(for_images, f"the {info.family} {info.system}", info.name)
     data = _store_of(space, info, store)
     parts = split_store(data, info.alpha, info.seed, info.contiguous)
-    system, checkpoint = _load(folder, info)
+    system, checkpoint = load_run(folder, info)
     where = Device.choose(device).torch_device
     for network in system.networks().values():
         network.to(where)
     if info.family == "generator":
-        evaluation = _evaluate_generator(system, info, data, parts, split, where)
+        split = split or ("held-out" if len(parts.held_out) else "test")
+        targets = _chosen(parts, split)
+        judging = load_judge(space, judge, data, targets, where) if judge is not None else None
+        evaluation = score_images(system, info, data, parts, split, targets, where, judging, weights)
     else:
         evaluation = _evaluate_estimator(system, info, data, parts, split or "test", where, folder)
     _say_if_trivial_wins(evaluation)
     return write_evaluation(folder, msgspec.structs.replace(evaluation, checkpoint=checkpoint))
 
 
+def _weights(path: str | None, sha256: str | None) -> WeightsFile | None:
+    if path is None and sha256 is not None:
+        raise UsageError(sentence("--inception beside --inception-sha256", "none", "evaluate"))
+    return None if path is None else WeightsFile(path=path, sha256=sha256 or "")
+
+
+def _refuse(option: str, found: str, where: str) -> None:
+    """Options that judge images have nothing to look at elsewhere."""
+    if option:
+        raise UsageError(sentence(f"a generator's run beside {option}", found, where))
+
+
 def _store_of(space: Workspace, info: RunInfo, store: str | None) -> Store:
     if store is not None:
         return space.store(store)
+    if info.converted:
+        advice = f"name it: handsynth evaluate {info.name} STORE"
+        raise UsageError(sentence("a store to score on", "weights that others trained", info.name, advice))
     data = space.store(info.store.name)
     if data.hash != info.store.hash:
         advice = "name the store to score on, or train again"
         raise UsageError(sentence("the store that the run was trained on", "a changed one", data.address, advice))
     return data
-
-
-def _load(folder: Path, info: RunInfo) -> tuple[System, str]:
-    checkpoint = latest_checkpoint(folder / "checkpoints")
-    if checkpoint is None:
-        raise UsageError(sentence("a trained run", "one without checkpoints", folder, "train it: handsynth train"))
-    step = load_checkpoint(checkpoint)[0].step
-    if step < info.steps:
-        progress.say(f"{info.name} is trained to step {step} of {info.steps} only")
-    system = build_system(info.system, info.settings, info.seed)
-    return system, load_trained(system, checkpoint, info.seed)
 
 
 def _chosen(parts: Split, split: str) -> np.ndarray:
@@ -179,52 +192,6 @@ def _write_predictions(path: Path, data: Store, slots: np.ndarray, predicted: np
     )
     with files.replacing(path) as temporary:
         pq.write_table(table, temporary)
-
-
-def _evaluate_generator(
-    system: System, info: RunInfo, data: Store, parts: Split, split: str | None, device: torch.device
-) -> Evaluation:
-    split = split or ("held-out" if len(parts.held_out) else "test")
-    targets = _chosen(parts, split)
-    sources, _ = match(data, parts, targets)
-    size = system.settings.size
-    from_hands, to_hands = Hands(data, sources, size), Hands(data, targets, size)
-    made, copied, hand = [], [], []
-    with progress.task("making images", len(targets)) as advance:
-        for start in range(0, len(targets), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(targets)))
-            batch = pair_batch(from_hands, to_hands, rows).to(device)
-            made.append(_pixels(system.generate(batch)))  # type: ignore[attr-defined]
-            copied.append(_pixels(batch.source.rgb))
-            depth = capsule_depth(batch.target.joints_mm, batch.target.camera, size)
-            hand.append(torch.isfinite(depth[:, 0]).cpu().numpy())
-            advance(len(rows))
-    truth = to_hands.images(np.arange(len(targets))).astype(np.float32) / 255
-    where = np.concatenate(hand)
-
-    def row(name: str, trivial: bool, images: Sequence[np.ndarray]) -> Scores:
-        stack = np.concatenate(images)
-        values = {
-            "l1": float(l1(stack, truth).mean()),
-            "hand_l1": float(np.nanmean(l1(stack, truth, where))),
-            "psnr_db": float(psnr(stack, truth).mean()),
-        }
-        return Scores(name=name, trivial=trivial, values=values)
-
-    return Evaluation(
-        run=info.name,
-        store=StoreRef(name=store_name(data.address), hash=data.hash),
-        split=split,
-        samples=len(targets),
-        protocol=_IMAGE_PROTOCOL,
-        better=_IMAGE_BETTER,
-        rows=[row(info.system, False, made), row("copy of the source", True, copied)],
-    )
-
-
-def _pixels(images: torch.Tensor | None) -> np.ndarray:
-    assert images is not None
-    return images.permute(0, 2, 3, 1).float().cpu().numpy()
 
 
 def _evaluate_predictions(path: Path, data: Store, split: str) -> Path:

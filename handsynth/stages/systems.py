@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from handsynth.conditioning.depth import capsule_depth
@@ -10,8 +11,11 @@ from handsynth.conditioning.remembered import RememberedDepth
 from handsynth.errors import UsageError, sentence
 from handsynth.estimators import estimator_names, get_estimator
 from handsynth.generators import generator_names, get_generator
+from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings, convert, override
-from handsynth.training.loop import Device
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
+from handsynth.training.loop import Device, load_trained
+from handsynth.training.run import RunInfo
 from handsynth.training.system import System
 
 
@@ -52,3 +56,20 @@ def build_system(name: str, settings: Settings | dict[str, Any], seed: int) -> S
     if kind.family == "generator" and kind.reads_depth:
         return kind(settings, RememberedDepth(capsule_depth), seed)
     return kind(settings, seed)
+
+
+def load_run(folder: Path, info: RunInfo) -> tuple[System, str]:
+    """A run's system with its newest weights, and their hash.
+
+    Raises:
+        UsageError: it has no checkpoint yet.
+        DataError: the checkpoint is damaged.
+    """
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        raise UsageError(sentence("a trained run", "one without checkpoints", folder, "train it: handsynth train"))
+    step = load_checkpoint(checkpoint)[0].step
+    if step < info.steps:
+        progress.say(f"{info.name} is trained to step {step} of {info.steps} only")
+    system = build_system(info.system, info.settings, info.seed)
+    return system, load_trained(system, checkpoint, info.seed)

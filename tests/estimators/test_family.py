@@ -141,6 +141,21 @@ def test_a_hand_is_predicted_alike_in_any_company(name: str) -> None:
     assert torch.allclose(together.relative_depth[1:2], alone.relative_depth, atol=1e-4)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_features_sum_up_each_image_alone(name: str, preset: str) -> None:
+    system, batch = build(name, preset), hands(3)
+    assert batch.rgb is not None
+    found = system.features(batch)
+    assert found.ndim == 2
+    assert len(found) == 3
+    assert found.isfinite().all()
+    assert not found.requires_grad
+    assert all(network.training for network in system.networks().values())
+    turned = system.features(replace(batch, rgb=batch.rgb.flip(0)))
+    assert torch.allclose(turned, found.flip(0), atol=1e-5)
+    assert not torch.allclose(turned, found, atol=1e-5)
+
+
 def _known(batch: HandBatch, field: str) -> bool:
     return getattr(batch, field) is not None
 

@@ -60,6 +60,23 @@ def test_pckb_of_displaced_joints() -> None:
     assert pose.pckb(errors, truth[None]) == pytest.approx(7 / 21, abs=1e-12)
 
 
+def test_pckb_counts_the_threshold_itself_and_takes_each_frames_own() -> None:
+    straight = np.array([(0, 0), *((3 * j, 0) for _ in range(5) for j in range(1, 5))], dtype=np.float64)
+    truth = np.stack([straight, 2 * straight])  # bones of 3 and 6 px, so thresholds of 2 and 4
+    errors = np.repeat([[2.0], [4.0]], 21, axis=1)
+    assert pose.pckb(errors, truth) == 1
+    assert pose.pckb(errors[::-1], truth) == 0.5
+    assert pose.pckb(np.nextafter(errors, np.inf), truth) == 0
+
+
+def test_pckb_leaves_out_frames_without_a_known_bone() -> None:
+    truth = np.stack([pose_a(), np.full((21, 2), np.nan), pose_a()])
+    truth[2, 1:] = np.nan
+    errors = np.stack([np.zeros(21), np.full(21, np.nan), np.full(21, np.nan)])
+    errors[2, 0] = 1000.0
+    assert pose.pckb(errors, truth) == 1
+
+
 def test_auc_in_pixels_runs_to_thirty() -> None:
     assert pose.auc_0_30px(np.full((2, 21), 31.0)) == 0
     assert pose.auc_0_30px(np.zeros((2, 21))) == 1

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handsynth.reports.tables import half_width, results_table, to_html, to_markdown, to_text
-from handsynth.reports.wording import score_label
+from handsynth.reports.wording import score_label, score_rank
 from tests.reports.records import PROTOCOL, evaluated, experiment, run
 
 TEXT = """\
@@ -87,11 +87,25 @@ def test_interval_is_the_t_interval():
         ("l1", "mm", "L1"),
         ("psnr", "mm", "PSNR (dB)"),
         ("mask_ssim", "mm", "Mask SSIM"),
+        ("ssim_zero", "mm", "SSIM zero"),
+        ("is", "mm", "IS"),
+        ("mask_fid", "mm", "Mask FID"),
+        ("pckb", "mm", "PCKb"),
+        ("fidelity_epe_mm", "px", "Fidelity EPE (mm)"),
+        ("frechet_hpm3d", "mm", "Frechet hpm3d"),
         ("<b>", "mm", "<b>"),
     ],
 )
 def test_headers(score, unit, label):
     assert ascii_dashes(score_label(score, unit)) == label
+
+
+def test_variants_of_a_score_stand_together():
+    scores = ["fid", "fidelity_epe_mm", "frechet_x", "hand_l1", "is", "l1", "mask_fid", "mask_is", "mask_ssim", "pckb"]
+    assert sorted([*scores, "psnr_db", "ssim_zero", "zeta"], key=score_rank) == [
+        *("fidelity_epe_mm", "pckb", "hand_l1", "l1", "psnr_db", "mask_ssim", "ssim_zero", "is", "mask_is"),
+        *("fid", "mask_fid", "frechet_x", "zeta"),
+    ]
 
 
 @given(epes=st.lists(st.floats(1, 100), min_size=2, max_size=5, unique=True))

@@ -27,6 +27,10 @@ _FROM_WRIST = (170, 180, 190, 200, 160)
 _BONE_LEVELS = tuple(
     level for finger in range(5) for level in (_FROM_WRIST[finger], *(30 * finger + step for step in (10, 20, 30)))
 )
+# The published code's order of bones: from the wrist, then phalanges; pinky first, ring last. Places in ``BONES``.
+_PUBLISHED_ORDER = [4 * finger for finger in (4, 0, 1, 2, 3)] + [
+    4 * finger + phalanx for finger in (4, 0, 1, 2, 3) for phalanx in (1, 2, 3)
+]
 _DRAWABLE_PX = 1e6  # OpenCV takes 32-bit coordinates
 
 
@@ -83,18 +87,24 @@ def contour_maps(
 
 
 def bone_map(
-    keypoints_px: Float[Tensor, "B 21 2"], z_mm: Float[Tensor, "B 21"], size: int, half_width: float = 5.0
+    keypoints_px: Float[Tensor, "B 21 2"],
+    z_mm: Float[Tensor, "B 21"],
+    size: int,
+    half_width: float = 5.0,
+    recolor_ties: bool = False,
 ) -> UInt8[Tensor, "B S S"]:
     """20 bones in grey levels, nearer ones before farther ones: the input of MM-Hand's CycleGAN and Pix2pix baselines.
 
     A pixel shows the bone whose ends have the least mean depth. Where mean depths are equal the earlier bone of
-    ``hand.joints.BONES`` stays; the published code then recolours one bone as the other.
+    ``hand.joints.BONES`` stays.
 
     Args:
         keypoints_px: (B, 21, 2) in px.
         z_mm: (B, 21) camera z; only its order counts.
         size: image side S in px.
         half_width: of each ellipse, in px of a 256 px image; scaled with the image.
+        recolor_ties: show bones of equal mean depth, touching or not, in one level, that of the last in the published
+            code's order. That code knows a pixel's bone by its depth alone.
 
     Returns:
         (B, S, S) uint8 on the CPU: 0 background, 10 to 200 one level per bone, as published.
@@ -104,12 +114,31 @@ def bone_map(
     depths = z_mm.detach().cpu().numpy().astype(np.float64)
     for image, keypoints, z in zip(maps, keypoints_px.detach().cpu().numpy(), depths, strict=True):
         known = _drawable(keypoints) & np.isfinite(z)
-        drawn = [place for place, (parent, child) in enumerate(BONES) if known[parent] and known[child]]
+        depth = {place: z[list(bone)].sum() for place, bone in enumerate(BONES) if known[list(bone)].all()}
+        last = {depth[place]: place for place in _PUBLISHED_ORDER if place in depth}
         # Painter's order, farthest first; among equals the earlier bone is painted last.
-        for place in sorted(drawn, key=lambda place: (-sum(z[list(BONES[place])]), -place)):
+        for place in sorted(depth, key=lambda place: (-depth[place], -place)):
             parent, child = BONES[place]
-            _bone(image, keypoints[parent], keypoints[child], radius, _BONE_LEVELS[place])
+            level = _BONE_LEVELS[last[depth[place]] if recolor_ties else place]
+            _bone(image, keypoints[parent], keypoints[child], radius, level)
     return torch.from_numpy(maps)
+
+
+def bone_maps(
+    keypoints_px: Float[Tensor, "B 21 2"], z_mm: Float[Tensor, "B 21"], size: int, as_published: bool = False
+) -> Float[Tensor, "B 3 S S"]:
+    """:func:`bone_map` in three equal channels in [0, 1], background 0.
+
+    Args:
+        as_published: recolour ties, and stretch each map by its own largest level; otherwise a bone has one grey, its
+            level / 200, in every map.
+
+    Returns:
+        (B, 3, S, S) float32 on the keypoints' device.
+    """
+    levels = bone_map(keypoints_px, z_mm, size, recolor_ties=as_published).to(keypoints_px.device).float()
+    white = levels.amax((1, 2), keepdim=True).clamp_min(1) if as_published else max(_BONE_LEVELS)
+    return (levels / white)[:, None].repeat(1, 3, 1, 1)
 
 
 def _drawable(keypoints: np.ndarray) -> np.ndarray:

@@ -8,6 +8,11 @@ from handsynth.runtime.plugins import load_member, member_names
 
 GENERATORS: dict[str, str] = {
     "mmhand": "handsynth.generators.mmhand:MMHand",
+    "pix2pix": "handsynth.generators.pix2pix:Pix2Pix",
+    "cyclegan": "handsynth.generators.cyclegan:CycleGAN",
+    "patn": "handsynth.generators.patn:Patn",
+    "pg2": "handsynth.generators.pg2:PG2",
+    "posegan": "handsynth.generators.posegan:PoseGAN",
 }
 """Name -> ``module:class``; imported only when asked for."""
 

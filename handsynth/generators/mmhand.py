@@ -2,60 +2,47 @@
 
 Wu et al., "MM-Hand: 3D-aware multi-modal guided hand generative network for 3D hand pose synthesis", ACM MM 2020. An
 attention generator (section 3.2) trained with two discriminators, one for the pose and one for the appearance (eq.
-10), and an L1 loss; pairs are fed from small to large pose distance where ``curriculum`` is set (section 3.3.1).
+10), an L1 and a perceptual loss (eq. 8, 11) and, where a frozen estimator is given, a pose loss (eq. 9, 12, 13); pairs
+are fed from small to large pose distance where ``curriculum`` is set (section 3.3.1).
 
-Not here: the perceptual loss (eq. 11), the pose loss (eq. 12, 13) and the learned pose-to-depth network. All depth
-maps, of sources and targets, in training and in augmentation, come from the depth provider given at construction.
+All depth maps, of sources and targets, in training and in augmentation, come from the depth provider given at
+construction.
 
-Presets: ``paper`` follows the text (contour maps, streams that keep their places, scalar critics, curriculum);
-``published`` the authors' code (heatmaps, three equal depth channels, streams that swap, critics without an output
-layer, no curriculum, no learning in the last of 100 epochs), its perceptual loss apart; ``small`` and ``tiny`` are
-scaled down for one GPU and for a CPU, without dropout and with the adversarial weight of pix2pix (1 to 100 of L1):
-with the published 1 to 2, narrow generators learn little but noise in so few steps. Loss weights, the optimiser and
-the batch of ``paper`` are the code's: the text gives none.
+Presets: ``paper`` follows the text (contour maps, streams that keep their places, scalar critics, curriculum,
+perceptual loss on VGG-16 conv3_3); ``published`` the authors' code (heatmaps, three equal depth channels, streams that
+swap, critics without an output layer, no curriculum, VGG-19 relu1_2, no learning in the last of 100 epochs). Neither
+has a pose loss: the code has none, and the text weighs it with numbers it does not give. ``small`` and ``tiny`` are
+scaled down for one GPU and for a CPU, without the perceptual loss, without dropout and with the adversarial weight of
+pix2pix (1 to 100 of L1): with the published 1 to 2, narrow generators learn little but noise in so few steps. Loss
+weights, the optimiser and the batch of ``paper`` are the code's: the text gives none.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
-import torch
 from msgspec import Meta
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from handsynth.conditioning import contour, depth
 from handsynth.conditioning.heatmaps import heatmaps
+from handsynth.errors import UsageError, sentence
+from handsynth.generators.transfer import PoseTransfer, TransferSettings, Weight, pair
 from handsynth.networks.attention import AttentionGenerator
-from handsynth.networks.initialise import initialise_normal
-from handsynth.networks.losses import adversarial_loss
-from handsynth.networks.resnet import Norm, ResnetDiscriminator
-from handsynth.runtime.seeds import entropy
+from handsynth.networks.losses import joint_depth_loss, joint_map_loss
+from handsynth.networks.perceptual import Perceptual
 from handsynth.runtime.settings import Settings
-from handsynth.training.pool import HistoryPool
 from handsynth.training.schedules import LinearDecay
-from handsynth.training.system import DepthProvider, HandBatch, PairBatch
-
-Count = Annotated[int, Meta(ge=1)]
-Weight = Annotated[float, Meta(ge=0)]
+from handsynth.training.system import DepthProvider, HandBatch, PoseJudge
 
 _POSE_CHANNELS = {"heatmap": 21, "contour": 3}
 _DEPTH_CHANNELS = {"hand_relative": 1, "signed_700": 3}
 
 
-class MMHandSettings(Settings, frozen=True, kw_only=True):
+class MMHandSettings(TransferSettings, frozen=True, kw_only=True):
     """Settings of :class:`MMHand`; the defaults are those of ``paper`` where presets do not differ."""
 
-    size: Annotated[int, Meta(ge=16, multiple_of=4)] = 256
-    width: Count = 64
-    """Channels after the first convolution of the generator and of the discriminators."""
-    blocks: Count = 9
-    """Attention blocks."""
-    discriminator_blocks: Annotated[int, Meta(ge=0)] = 3
-    norm: Norm = "batch"
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     pose_input: Literal["heatmap", "contour"] = "heatmap"
     """21 Gaussians, or a colour drawing of phalanges and palm (3 channels)."""
     heatmap_sigma: Annotated[float, Meta(gt=0)] = 6.0
@@ -64,32 +51,21 @@ class MMHandSettings(Settings, frozen=True, kw_only=True):
     """Depth about the hand's own, one channel; or millimetres over 700 in three equal channels."""
     swap_streams: bool = False
     """Whether pose and depth streams change places after every block."""
-    feature_map_logits: bool = False
-    """Whether the discriminators end in feature maps that serve as logits, not in one logit per patch."""
-    adversarial_weight: Weight = 5.0
-    l1_weight: Weight = 10.0
-    pool_size: Annotated[int, Meta(ge=0)] = 50
-    """Entries in each discriminator's history pool."""
-    learning_rate: Annotated[float, Meta(gt=0)] = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    decay: LinearDecay | None = None
-    """Learning-rate schedule; constant without one."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of the averaged weights that generation uses; 0 = none."""
-    curriculum: bool = True
-    """Whether pairs come in order of their pose distance."""
-    redraw_pairs: bool = False
-    """Whether pairs are drawn anew for every epoch."""
-    batch: Count = 3
-    steps: Count = 500_000
+    pose_maps_weight: Weight = 0.0
+    """gamma 1 of eq. 9, on the joint maps that a frozen estimator sees in the made image; needs a judge above 0."""
+    pose_depth_weight: Weight = 0.0
+    """gamma 2 of eq. 9, on the joint depths it sees there."""
 
 
 _PRESETS: dict[str, MMHandSettings] = {
-    "paper": MMHandSettings(pose_input="contour"),
+    "paper": MMHandSettings(
+        pose_input="contour", perceptual=Perceptual(network="vgg16", layer="conv3_3", norm="squared")
+    ),
     "published": MMHandSettings(
         depth_input="signed_700",
         swap_streams=True,
         feature_map_logits=True,
+        perceptual=Perceptual(network="vgg19", layer="relu1_2", norm="l1"),
         decay=LinearDecay(constant=100, decay=0),
         curriculum=False,
     ),
@@ -122,148 +98,55 @@ _PRESETS: dict[str, MMHandSettings] = {
 }
 
 
-class MMHand:
+class MMHand(PoseTransfer):
     """The system; see ``training.system.Generator`` for what its methods promise.
 
     Args:
         settings: one of ``presets``, or others.
         depth_provider: makes the depth maps of sources and targets from their joints.
         seed: fixes the initial weights and the draws of the history pools.
+        judge: frozen estimator of the pose loss; not asked where both its weights are 0, nor to generate.
     """
 
     name: ClassVar[str] = "mmhand"
-    family: ClassVar[Literal["generator", "estimator"]] = "generator"
-    reads_source: ClassVar[bool] = True
     reads_depth: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
+    settings: MMHandSettings
 
-    def __init__(self, settings: MMHandSettings, depth_provider: DepthProvider, seed: int) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: MMHandSettings, depth_provider: DepthProvider, seed: int, judge: PoseJudge | None = None
+    ) -> None:
         self._depth_provider = depth_provider
+        self._judge = judge
         pose, depth_channels = _POSE_CHANNELS[settings.pose_input], _DEPTH_CHANNELS[settings.depth_input]
-        self._networks: dict[str, nn.Module] = {
-            "generator": AttentionGenerator(
-                image_channels=3,
-                pose_channels=(2 * pose, 2 * depth_channels),
-                width=settings.width,
-                blocks=settings.blocks,
-                norm=settings.norm,
-                dropout=settings.dropout,
-                swap=settings.swap_streams,
-            ),
-            "critic_pose": self._critic(3 + pose),
-            "critic_appearance": self._critic(3 + 3),
-        }
-        for name, network in self._networks.items():
-            initialise_normal(network, torch.Generator().manual_seed(entropy(seed, self.name, name) >> 1))
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pools = {
-            name: HistoryPool(settings.pool_size, seed, name) for name in ("critic_pose", "critic_appearance")
-        }
-
-    def _critic(self, channels: int) -> nn.Module:
-        s = self.settings
-        return ResnetDiscriminator(
-            channels, s.width, s.discriminator_blocks, s.norm, s.dropout, head=not s.feature_map_logits
+        generator = AttentionGenerator(
+            image_channels=3,
+            pose_channels=(2 * pose, 2 * depth_channels),
+            width=settings.width,
+            blocks=settings.blocks,
+            norm=settings.norm,
+            dropout=settings.dropout,
+            swap=settings.swap_streams,
         )
+        super().__init__(settings, generator, pose, seed)
 
-    def networks(self) -> dict[str, nn.Module]:
-        """``generator``, ``critic_pose`` (D_PB), ``critic_appearance`` (D_PP)."""
-        return self._networks
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One Adam per network, by its name."""
-        s = self.settings
-        return {
-            name: torch.optim.Adam(network.parameters(), lr=s.learning_rate, betas=s.betas)
-            for name, network in self._networks.items()
-        }
-
-    def schedule(self, step: int, steps: int) -> float:
-        """Constant, or the linear decay of the settings."""
-        return 1.0 if self.settings.decay is None else self.settings.decay.factor(step, steps)
-
-    def step(self, batch: PairBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
-        """Generator, appearance critic, pose critic, once each.
-
-        Returns:
-            ``l1`` (images in [-1, 1]), ``adversarial`` (mean of both critics), ``critic_appearance`` and
-            ``critic_pose`` (mean of real and fake), without their weights.
-        """
-        source, target = batch.source, batch.target
-        networks, weights = self._networks, self.settings
-        for network in networks.values():
-            network.train()
-        look, real = _signed_image(source), _signed_image(target)
-        pose = self._pose_maps(target.keypoints_px)
-        critics = networks["critic_appearance"], networks["critic_pose"]
-
-        optimizers["generator"].zero_grad()
-        fake = self._forward(look, pose, source, target)
-        with _frozen(*critics):
-            logits = [critic(_pair(fake, condition)) for critic, condition in zip(critics, (look, pose), strict=True)]
-            adversarial = torch.stack([adversarial_loss(each, real=True) for each in logits]).mean()
-            l1 = F.l1_loss(fake, real)
-            backward(weights.adversarial_weight * adversarial + weights.l1_weight * l1)
-        optimizers["generator"].step()
-
-        fake = fake.detach()
-        old, old_look = self._pools["critic_appearance"].draw(fake, look)
-        appearance = self._critic_step("critic_appearance", (real, look), (old, old_look), optimizers, backward)
-        # The pool keeps joints, not the 21 maps drawn from them.
-        old, old_keypoints = self._pools["critic_pose"].draw(fake, target.keypoints_px)
-        old_pose = self._pose_maps(old_keypoints)
-        posed = self._critic_step("critic_pose", (real, pose), (old, old_pose), optimizers, backward)
-        return {
-            "l1": l1.detach(),
-            "adversarial": adversarial.detach(),
-            "critic_appearance": appearance,
-            "critic_pose": posed,
-        }
-
-    def _critic_step(
-        self,
-        name: str,
-        real: tuple[Tensor, Tensor],
-        fake: tuple[Tensor, Tensor],
-        optimizers: Mapping[str, Any],
-        backward: Any,
-    ) -> Tensor:
-        critic = self._networks[name]
-        optimizers[name].zero_grad()
-        loss = (
-            adversarial_loss(critic(_pair(*real)), real=True) + adversarial_loss(critic(_pair(*fake)), real=False)
-        ) / 2
-        backward(self.settings.adversarial_weight * loss)
-        optimizers[name].step()
-        return loss.detach()
-
-    @torch.no_grad()
-    def generate(self, batch: PairBatch) -> Tensor:
-        """(B, 3, S, S) in [0, 1]; reads the source's image and both hands' joints and cameras alone."""
-        generator = self._networks["generator"]
-        training = generator.training
-        generator.eval()
-        try:
-            pose = self._pose_maps(batch.target.keypoints_px)
-            output = self._forward(_signed_image(batch.source), pose, batch.source, batch.target)
-        finally:
-            generator.train(training)
-        return (output + 1) / 2
-
-    def state(self) -> dict[str, Any]:
-        """What the history pools hold."""
-        return {name: pool.state() for name, pool in self._pools.items()}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state` gave, on the networks' device."""
-        device = next(self._networks["generator"].parameters()).device
-        for name, pool in self._pools.items():
-            pool.load_state({key: value.to(device) for key, value in state[name].items()})
+    def _image_losses(self, made: Tensor, real: Tensor, target: HandBatch) -> dict[str, tuple[float, Tensor]]:
+        losses = super()._image_losses(made, real, target)
+        maps_weight, depth_weight = self.settings.pose_maps_weight, self.settings.pose_depth_weight
+        if maps_weight == depth_weight == 0:
+            return losses
+        if self._judge is None:
+            advice = "give one, or set pose_maps_weight and pose_depth_weight to 0"
+            raise UsageError(sentence("a trained estimator for the pose loss", "none", self.name, advice))
+        judged = self._judge((made + 1) / 2, target)
+        known = target.keypoints_px.isfinite().all(-1)
+        losses["pose_maps"] = (maps_weight, joint_map_loss(judged.maps, judged.true_maps, known))
+        losses["pose_depth"] = (depth_weight, joint_depth_loss(judged.depth, judged.true_depth))
+        return losses
 
     def _forward(self, look: Tensor, target_pose: Tensor, source: HandBatch, target: HandBatch) -> Tensor:
-        poses = _pair(self._pose_maps(source.keypoints_px), target_pose)
-        depths = _pair(self._depth_maps(source), self._depth_maps(target))
+        poses = pair(self._pose_maps(source.keypoints_px), target_pose)
+        depths = pair(self._depth_maps(source), self._depth_maps(target))
         return self._networks["generator"](look, poses, depths)
 
     def _pose_maps(self, keypoints_px: Tensor) -> Tensor:
@@ -277,25 +160,3 @@ class MMHand:
         if self.settings.depth_input == "signed_700":
             return depth.signed_700(depth_mm).expand(-1, 3, -1, -1)
         return depth.hand_relative(depth_mm, hands.joints_mm)
-
-
-def _signed_image(hands: HandBatch) -> Tensor:
-    if hands.rgb is None:
-        raise ValueError("a batch of hands without images where MM-Hand must see them")
-    return (hands.rgb * 2 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def _pair(first: Tensor, second: Tensor) -> Tensor:
-    return torch.cat([first, second], dim=1).contiguous(memory_format=torch.channels_last)
-
-
-@contextlib.contextmanager
-def _frozen(*networks: nn.Module) -> Iterator[None]:
-    """Let gradients through these networks, but not into them."""
-    for network in networks:
-        network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for network in networks:
-            network.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Weight initialisation of the DCGAN and pix2pix family."""
+"""Weight initialisation: normal (DCGAN and the pix2pix family) and Glorot (what Keras and TF-slim begin with)."""
 
 from __future__ import annotations
 
@@ -25,4 +25,18 @@ def initialise_normal(network: Network, generator: torch.Generator, deviation: f
             elif isinstance(module, nn.BatchNorm2d) and module.affine:
                 module.weight.normal_(1.0, deviation, generator=generator)
                 module.bias.zero_()
+    return network
+
+
+def initialise_glorot(network: Network, generator: torch.Generator) -> Network:
+    """Convolution and linear weights uniform in +-sqrt(6 / (fan in + fan out)), their biases 0; in place.
+
+    Drawn in the order of ``network.modules()`` (Glorot and Bengio, "Understanding the difficulty of training deep
+    feedforward neural networks", AISTATS 2010). Keeps activations alive in networks without norms at any width.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return network

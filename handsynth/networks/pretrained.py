@@ -46,16 +46,26 @@ def load_pretrained(network: Network, file: WeightsFile, what: str, prefix: str 
     found = files.sha256(path)
     if not found.startswith(file.sha256.lower()):
         raise DataError(sentence(f"{what} of sha256 {file.sha256[:12]}", found[:12], path))
+    held = read_tensors(path)
+    wanted = network.state_dict()
+    for name, value in wanted.items():
+        other = held.get(prefix + name)
+        if other is None or other.shape != value.shape:
+            shown = "none" if other is None else f"shape {tuple(other.shape)}"
+            raise DataError(sentence(f"{what} with {prefix}{name} {tuple(value.shape)}", shown, path))
+    network.load_state_dict({name: held[prefix + name] for name in wanted})
+    return network.eval().requires_grad_(False)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict by name, whatever else is in it left out; none where the file holds another thing.
+
+    Raises:
+        DataError: torch cannot read the file, or reading it would run code.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, from UnpicklingError to RuntimeError
         raise DataError(sentence("a state dict of tensors", str(error).splitlines()[0], path)) from None
     held = state if isinstance(state, dict) else {}
-    wanted = network.state_dict()
-    for name, value in wanted.items():
-        other = held.get(prefix + name)
-        if not isinstance(other, torch.Tensor) or other.shape != value.shape:
-            shown = f"shape {tuple(other.shape)}" if isinstance(other, torch.Tensor) else "none"
-            raise DataError(sentence(f"{what} with {prefix}{name} {tuple(value.shape)}", shown, path))
-    network.load_state_dict({name: held[prefix + name] for name in wanted})
-    return network.eval().requires_grad_(False)
+    return {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}

@@ -1,4 +1,4 @@
-"""ResNet image translation parts: encoder, decoder, residual blocks, and a discriminator made of them.
+"""ResNet image translation parts: encoder, decoder, residual blocks, and a generator and a discriminator made of them.
 
 The parts of Johnson et al., "Perceptual losses for real-time style transfer" (ECCV 2016), as the pix2pix family uses
 them; MM-Hand, PATN and CycleGAN are built from these. Batch norm goes with convolutions without bias, instance norm
@@ -74,6 +74,33 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return x + self.branch(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Encoder, residual blocks and decoder: an image of one kind to one of another (CycleGAN; depth of DGGAN).
+
+    Args:
+        width: channels after the first convolution; the blocks have four times as many.
+        blocks: residual blocks; 9 for 256 px and 6 for 128 px in Zhu et al. (ICCV 2017).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder(in_channels, width, norm)
+        self.blocks = nn.Sequential(*(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)))
+        self.decoder = decoder(width, out_channels, norm)
+
+    def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
+        """(B, out_channels, H, W) in [-1, 1]; H and W must be multiples of 4."""
+        return self.decoder(self.blocks(self.encoder(image)))
 
 
 class ResnetDiscriminator(nn.Module):

@@ -69,6 +69,8 @@ class RunInfo(Settings, frozen=True, kw_only=True):
     """Trainable parameters of all networks."""
     reduced_set: str = ""
     """Hash of the training slots: equal for all systems of one (store, alpha, seed)."""
+    converted: str = ""
+    """sha256 of the file that others trained and this run was made from; what it saw is then unknown."""
     estimated_seconds: float = 0.0
     handsynth: str = ""
 

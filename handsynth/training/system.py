@@ -83,6 +83,31 @@ class DepthProvider(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PoseJudgement:
+    """What a frozen estimator says of B images, beside what it was taught to say of their true poses.
+
+    Attributes:
+        maps: (T, B, 21, M, M) joint maps of its T stages, with peaks of about 1.
+        true_maps: (B, 21, M, M) drawn from the true keypoints; 0 for an unknown joint.
+        depth: (B, 21) in the estimator's own unit; relative to the root in MM-Hand's text.
+        true_depth: (B, 21); NaN where unknown.
+    """
+
+    maps: Tensor
+    true_maps: Tensor
+    depth: Tensor
+    true_depth: Tensor
+
+
+class PoseJudge(Protocol):
+    """A trained estimator that guides a generator: gradients pass through it, its own weights get none."""
+
+    def __call__(self, images: Tensor, hands: HandBatch) -> PoseJudgement:
+        """(B, 3, S, S) images in [0, 1] of these hands; of ``hands`` it reads joints and camera, no pixels."""
+        ...
+
+
 class System(Protocol):
     """Common to generators and estimators."""
 
@@ -146,4 +171,8 @@ class Estimator(System, Protocol):
 
     def predict(self, batch: HandBatch) -> Prediction:
         """Reads ``rgb`` alone."""
+        ...
+
+    def features(self, batch: HandBatch) -> Tensor:
+        """(B, F) numbers that sum up each image, for the Frechet distance in its name; reads ``rgb`` alone."""
         ...

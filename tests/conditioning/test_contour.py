@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from handsynth.conditioning.contour import bone_map, contour_levels, contour_maps, label_colors
+from handsynth.conditioning.contour import bone_map, bone_maps, contour_levels, contour_maps, label_colors
 from tests.poseindex.hand_made import pose_a
 
 POSE_A = torch.tensor(pose_a()[None], dtype=torch.float32)
@@ -47,6 +47,36 @@ def test_bone_map_settles_equal_depths_by_bone_order() -> None:
     assert found.keys() == expected.keys()
     for level, count in expected.items():
         assert found[level] == pytest.approx(count, rel=0.02)
+
+
+def test_bone_map_recolours_equal_depths_as_published() -> None:
+    found = counts(bone_map(KEYPOINTS, POSE_A[..., 2], 256, recolor_ties=True))
+    expected = {0: 57_651, 160: 798, 170: 897, 180: 497, 190: 426} | dict.fromkeys(range(10, 151, 10), 313)
+    expected[30] = 885
+    assert found.keys() == expected.keys()
+    for level, count in expected.items():
+        assert found[level] == pytest.approx(count, rel=0.02)
+
+
+def test_bones_of_different_depths_keep_their_levels_as_published() -> None:
+    z = 400.0 + torch.arange(21.0).square()[None]
+    assert torch.equal(bone_map(KEYPOINTS, z, 128), bone_map(KEYPOINTS, z, 128, recolor_ties=True))
+
+
+def test_bone_maps_are_grey_and_between_0_and_1() -> None:
+    keypoints, z = ((KEYPOINTS - 1) / 2).repeat(2, 1, 1), POSE_A[..., 2].repeat(2, 1)
+    keypoints[1, 13] = torch.nan  # without the brightest bone
+    levels = bone_map(keypoints, z, 128).float()
+    maps = bone_maps(keypoints, z, 128)
+    assert maps.shape == (2, 3, 128, 128)
+    for channel in maps.unbind(1):
+        torch.testing.assert_close(channel, levels / 200)
+    stretched = bone_maps(keypoints, z, 128, as_published=True)
+    assert stretched.amax((1, 2, 3)).tolist() == [1, 1]
+    shown = [(stretched[0, 0] * 190).round(), (stretched[1, 0] * 190).round()]
+    assert torch.equal(shown[0], bone_map(keypoints, z, 128, recolor_ties=True)[0].float())
+    assert torch.equal(shown[1], levels[1])
+    assert not bone_maps(torch.full((1, 21, 2), torch.nan), z[:1], 32, as_published=True).any()
 
 
 def test_the_nearer_bone_covers_the_farther() -> None:

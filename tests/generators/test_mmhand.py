@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from handsynth.conditioning.depth import capsule_depth
+from handsynth.conditioning.heatmaps import heatmaps
 from handsynth.errors import UsageError
+from handsynth.estimators.hpm3d import Hpm3d, Hpm3dSettings
 from handsynth.generators.mmhand import MMHand, MMHandSettings
+from handsynth.hand.joints import INDEX
+from handsynth.metrics.protocol import ROOT, SCALE_BONE
+from handsynth.networks.cpm import CpmLayout
+from handsynth.networks.perceptual import Perceptual, PerceptualLoss
+from handsynth.networks.pretrained import WeightsFile
+from handsynth.networks.vgg import VggFeatures
+from handsynth.runtime import files
 from handsynth.runtime.settings import convert, override
-from handsynth.training.system import PairBatch
-from tests.fixed_weights import parameters
+from handsynth.training.system import HandBatch, PairBatch, PoseJudgement
+from tests.fixed_weights import fill, parameters
 from tests.generators.drawn_hands import drawn_pairs
 
 MINIATURE = MMHandSettings(size=32, width=4, blocks=2, discriminator_blocks=1, dropout=0.0, pool_size=0, batch=2)
@@ -41,7 +51,7 @@ def varied(settings: MMHandSettings, *assignments: str, provider: Any = capsule_
     ],
 )
 def test_parameter_counts(preset: str, expected: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handsynth.generators.mmhand.initialise_normal", lambda network, generator: network)
+    monkeypatch.setattr("handsynth.generators.transfer.initialise_normal", lambda network, generator: network)
     with torch.device("meta"):
         networks = MMHand(MMHand.presets[preset], capsule_depth, 0).networks()
     assert {name: parameters(network) for name, network in networks.items()} == expected
@@ -53,10 +63,13 @@ def test_presets_differ_where_paper_and_code_do() -> None:
     assert (paper.swap_streams, published.swap_streams) == (False, True)
     assert (paper.feature_map_logits, published.feature_map_logits) == (False, True)
     assert (paper.curriculum, published.curriculum) == (True, False)
+    assert paper.perceptual == Perceptual(network="vgg16", layer="conv3_3", norm="squared")
+    assert published.perceptual == Perceptual(network="vgg19", layer="relu1_2", norm="l1")
     for settings in (paper, published):
         assert (settings.size, settings.width, settings.blocks, settings.batch) == (256, 64, 9, 3)
         assert (settings.learning_rate, settings.betas, settings.pool_size) == (2e-4, (0.5, 0.999), 50)
-        assert (settings.l1_weight, settings.adversarial_weight) == (10, 5)
+        assert (settings.l1_weight, settings.perceptual_weight, settings.adversarial_weight) == (10, 10, 5)
+        assert (settings.pose_maps_weight, settings.pose_depth_weight) == (0, 0)
 
 
 def test_only_published_stops_learning_at_its_end() -> None:
@@ -70,8 +83,8 @@ def test_only_published_stops_learning_at_its_end() -> None:
 def test_wrong_settings_are_refused(assignment: str) -> None:
     with pytest.raises(UsageError, match=assignment.partition("=")[0]):
         override(MINIATURE, (assignment,))
-    with pytest.raises(UsageError, match="perceptual_weight"):
-        convert({"perceptual_weight": 1}, MMHandSettings, "test")
+    with pytest.raises(UsageError, match="perceptual_wait"):
+        convert({"perceptual_wait": 1}, MMHandSettings, "test")
 
 
 def test_what_goes_back_are_the_published_losses() -> None:
@@ -95,6 +108,135 @@ def test_what_goes_back_are_the_published_losses() -> None:
             5 * losses["critic_pose"],
         ]
     )
+
+
+def test_the_perceptual_loss_joins_with_its_weight(tmp_path: Path) -> None:
+    path = tmp_path / "vgg.pth"
+    torch.save(fill(VggFeatures("vgg19", "relu1_1"), gain=24).float().state_dict(), path)
+    chosen = Perceptual(layer="relu1_1", weights=WeightsFile(path=str(path), sha256=files.sha256(path)))
+    system, weighted = varied(replace_settings(MINIATURE, perceptual=chosen)), []
+
+    def backward(loss: torch.Tensor) -> None:
+        weighted.append(loss.item())
+        loss.backward()
+
+    batch = drawn_pairs(2, 32)
+    with torch.no_grad():
+        pose = system._pose_maps(batch.target.keypoints_px)
+        before = system._forward(batch.source.rgb * 2 - 1, pose, batch.source, batch.target)
+        expected = PerceptualLoss(chosen)(before, batch.target.rgb * 2 - 1).item()
+    losses = {name: loss.item() for name, loss in system.step(batch, system.optimizers(), backward).items()}
+    assert losses["perceptual"] == pytest.approx(expected, rel=1e-5)
+    assert weighted[0] == pytest.approx(10 * losses["l1"] + 10 * expected + 5 * losses["adversarial"])
+    assert "perceptual" not in system.networks()
+
+
+@pytest.mark.parametrize(("preset", "network"), [("paper", "vgg16"), ("published", "vgg19")])
+def test_only_training_asks_for_the_weights_of_the_perceptual_loss(preset: str, network: str) -> None:
+    system = varied(override(MMHand.presets[preset], ("size=32", "width=2", "blocks=1")))
+    batch = drawn_pairs(2, 32)
+    assert system.generate(batch).shape == (2, 3, 32, 32)
+    with pytest.raises(UsageError, match=rf"weights of {network} .*--set perceptual=null"):
+        system.step(batch, system.optimizers(), torch.Tensor.backward)
+
+
+def test_the_command_line_names_the_weights_or_leaves_the_loss_out() -> None:
+    published = MMHand.presets["published"]
+    assert isinstance(published, MMHandSettings)
+    given = override(published, ('perceptual.weights={"path": "vgg19.pth", "sha256": "dcbb9e9d"}',)).perceptual
+    assert given is not None
+    assert given.weights == WeightsFile(path="vgg19.pth", sha256="dcbb9e9d")
+    assert override(published, ("perceptual=null",)).perceptual is None
+
+
+def replace_settings(settings: MMHandSettings, **changes: Any) -> MMHandSettings:
+    return MMHandSettings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | changes)
+
+
+class Judge:
+    """A small untrained 3-D HPM, frozen, as the pose loss sees one."""
+
+    def __init__(self) -> None:
+        layout = CpmLayout(
+            trunk=((1, 4, True), (1, 4, True)), features=4, head_width=4, stages=2, stage_width=4, stage_convs=1
+        )
+        self.system = Hpm3d(Hpm3dSettings(size=32, layout=layout, head_hidden=8, sigma=16.0), seed=0)
+        self.network = self.system.networks()["pose"].eval().requires_grad_(False)
+        self.asked: list[HandBatch] = []
+
+    def __call__(self, images: torch.Tensor, hands: HandBatch) -> PoseJudgement:
+        self.asked.append(hands)
+        assert images.min() >= 0
+        assert images.max() <= 1
+        stages, depth = self.network(images - 0.5)
+        base, end = (INDEX[name] for name in SCALE_BONE)
+        z, bone = hands.joints_mm[..., 2], (hands.joints_mm[:, end] - hands.joints_mm[:, base]).norm(dim=-1)
+        return PoseJudgement(
+            maps=torch.stack(stages),
+            true_maps=heatmaps(hands.keypoints_px, 32, 2.0, stride=4),
+            depth=depth,
+            true_depth=(z - z[:, INDEX[ROOT], None]) / bone[:, None],
+        )
+
+
+def judged(judge: Judge | None, *assignments: str) -> MMHand:
+    weights = ("pose_maps_weight=0.5", "pose_depth_weight=2")
+    return MMHand(override(MINIATURE, (*weights, *assignments)), capsule_depth, 0, judge=judge)
+
+
+def test_the_pose_loss_is_equations_9_12_and_13() -> None:
+    judge, weighted = Judge(), []
+    system, batch = judged(judge), drawn_pairs(2, 32)
+    # Of the first hand, the tip of the index is not known.
+    tip = INDEX["index_tip"]
+    batch.target.keypoints_px[0, tip], batch.target.joints_mm[0, tip] = torch.nan, torch.nan
+
+    def backward(loss: torch.Tensor) -> None:
+        weighted.append(loss.item())
+        loss.backward()
+
+    with torch.no_grad():
+        pose = system._pose_maps(batch.target.keypoints_px)
+        before = system._forward(batch.source.rgb * 2 - 1, pose, batch.source, batch.target)
+        said = judge((before + 1) / 2, batch.target)
+    losses = {name: loss.item() for name, loss in system.step(batch, system.optimizers(), backward).items()}
+    known = torch.ones(2, 21, dtype=torch.bool)
+    known[0, tip] = False
+    maps = (said.maps - said.true_maps).square().sum((3, 4))[:, known].mean()
+    gap = (said.depth - said.true_depth)[known].abs()
+    depth = torch.where(gap <= 1, gap.square() / 2, gap - 0.5).mean()
+    assert losses["pose_maps"] == pytest.approx(maps.item(), rel=1e-5)
+    assert losses["pose_depth"] == pytest.approx(depth.item(), rel=1e-5)
+    assert weighted[0] == pytest.approx(
+        10 * losses["l1"] + 5 * losses["adversarial"] + 0.5 * losses["pose_maps"] + 2 * losses["pose_depth"]
+    )
+    assert judge.asked[-1] is batch.target
+
+
+def test_the_pose_loss_teaches_the_generator_and_leaves_the_judge_alone() -> None:
+    judge = Judge()
+    before = {name: value.clone() for name, value in judge.network.state_dict().items()}
+    system = judged(judge, "l1_weight=0", "adversarial_weight=0", "learning_rate=0.01")
+    batch, optimizers = drawn_pairs(2, 32), system.optimizers()
+    seen = [system.step(batch, optimizers, torch.Tensor.backward)["pose_depth"].item() for _ in range(15)]
+    assert seen[-1] < 0.98 * seen[0]
+    assert all(torch.equal(value, before[name]) for name, value in judge.network.state_dict().items())
+    assert all(parameter.grad is None for parameter in judge.network.parameters())
+
+
+def test_a_judge_is_asked_in_training_alone_and_only_where_its_loss_counts() -> None:
+    judge, batch = Judge(), drawn_pairs(2, 32)
+    judged(judge).generate(batch)
+    system = judged(judge, "pose_maps_weight=0", "pose_depth_weight=0")
+    losses = system.step(batch, system.optimizers(), torch.Tensor.backward)
+    assert not judge.asked
+    assert not {"pose_maps", "pose_depth"} & set(losses)
+
+
+def test_a_pose_loss_without_a_judge_is_refused() -> None:
+    system = judged(None, "pose_maps_weight=0")
+    with pytest.raises(UsageError, match=r"a trained estimator for the pose loss, found none.*pose_depth_weight to 0"):
+        system.step(drawn_pairs(2, 32), system.optimizers(), torch.Tensor.backward)
 
 
 def test_the_generator_step_leaves_the_critics_alone() -> None:

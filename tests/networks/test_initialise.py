@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from handsynth.networks.initialise import initialise_normal
+from handsynth.networks.initialise import initialise_glorot, initialise_normal
 
 
 def network() -> nn.Sequential:
@@ -33,3 +33,14 @@ def test_deviations() -> None:
     assert net[4].weight.mean().item() == pytest.approx(1, abs=5e-3)
     assert net[4].weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert not net[4].bias.any()
+
+
+def test_glorot_bounds() -> None:
+    net = initialise_glorot(network(), torch.Generator().manual_seed(0))
+    for index, fans in ((0, 9 * (16 + 64)), (2, 9 * (64 + 32)), (3, 32 + 500)):
+        bound = (6 / fans) ** 0.5
+        assert net[index].weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert net[index].weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+        assert not net[index].bias.any()
+    again = initialise_glorot(network(), torch.Generator().manual_seed(0))
+    assert torch.equal(net[0].weight, again[0].weight)

@@ -1,11 +1,11 @@
-"""Residual parts and the discriminator made of them: sizes, counts, and outputs under fixed weights."""
+"""Residual parts, the generator and the discriminator made of them: sizes, counts, outputs under fixed weights."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from handsynth.networks.resnet import Norm, ResidualBlock, ResnetDiscriminator, decoder, encoder
+from handsynth.networks.resnet import Norm, ResidualBlock, ResnetDiscriminator, ResnetGenerator, decoder, encoder
 from tests.fixed_weights import close, fill, parameters, summary, wave
 
 
@@ -64,3 +64,35 @@ def test_residual_block_with_a_zero_branch_is_the_identity(norm: Norm) -> None:
 def test_convolutions_before_a_norm_have_a_bias_only_where_the_norm_has_no_offset(norm: Norm) -> None:
     biases = [m.bias is not None for m in encoder(3, 4, norm).modules() if isinstance(m, torch.nn.Conv2d)]
     assert biases == [norm == "instance"] * 3
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "blocks", "norm", "count"),
+    [
+        (3, 9, "instance", 11_378_179),
+        (1, 9, "instance", 11_371_905),
+        (3, 9, "batch", 11_383_427),
+        (1, 9, "batch", 11_377_153),
+        (3, 6, "instance", 7_837_699),
+    ],
+)
+def test_generator_has_the_published_number_of_parameters(
+    out_channels: int, blocks: int, norm: Norm, count: int
+) -> None:
+    with torch.device("meta"):
+        assert parameters(ResnetGenerator(3, out_channels, blocks=blocks, norm=norm)) == count
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "norm", "gain", "expected"),
+    [
+        (3, "instance", 4, (0.03949744, 0.31835393, 0.39142872, -0.13033734, 0.49651408)),
+        (1, "batch", 12, (0.00230303, 0.51862231, -0.69603591, -0.98765284, -0.60946449)),
+    ],
+)
+def test_generator_under_fixed_weights(out_channels: int, norm: Norm, gain: float, expected: tuple[float, ...]) -> None:
+    generator = fill(ResnetGenerator(3, out_channels, norm=norm), gain)
+    with torch.no_grad():
+        image = generator(wave(3))
+    assert image.shape == (1, out_channels, 64, 64)
+    assert summary(image) == close(expected)

@@ -23,6 +23,7 @@ _EXPORTS = {
         for name in (
             "augment",
             "convert",
+            "convert_weights",
             "datasets",
             "demo",
             "evaluate",

@@ -211,6 +211,7 @@ def augment(
     store: StoreName = None,
     alpha: Annotated[float, Option(help="Share of the training split that is the reduced set, between 0 and 1.")] = 0.4,
     generator: Annotated[str, Option(help="Generator of images.")] = "mmhand",
+    run: Annotated[str | None, Option(metavar="RUN", help="Use this trained run of it as it is.")] = None,
     preset: Preset = None,
     steps: Steps = None,
     count: Annotated[int | None, Option(help="Images to make; by default one for every held-out pose.")] = None,

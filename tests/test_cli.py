@@ -37,7 +37,7 @@ def test_a_command_has_the_stage_s_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_teaches(name: str) -> None:
-    result = run(name, "--help")
+    result = run(name.replace("_", "-"), "--help")
     assert result.exit_code == 0
     assert "--json" in result.output
     assert "--workspace" in result.output

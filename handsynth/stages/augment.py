@@ -28,7 +28,7 @@ from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.seeds import rng
 from handsynth.stages.systems import build_system
-from handsynth.stages.train import pose_features, train
+from handsynth.stages.train import pose_features, train, trained_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
@@ -60,6 +60,7 @@ def augment(
     store: str | None = None,
     alpha: float = 0.4,
     generator: str = "mmhand",
+    run: str | None = None,
     preset: str | None = None,
     steps: int | None = None,
     count: int | None = None,
@@ -80,10 +81,12 @@ def augment(
 
     Args:
         alpha: share of the training split that is the reduced set, between 0 and 1.
+        run: trained run of the generator to use as it is: one on another store, or made of others' weights.
         count: images to make; by default one for every held-out training pose. Poses are drawn by the seed.
 
     Raises:
-        UsageError: wrong values or names, or a long training without ``yes``.
+        UsageError: wrong values or names, a run that saw more of this store than its reduced set, or a long training
+            without ``yes``.
         StoreError: a store of that name was made with other settings.
     """
     space = Workspace.of(workspace)
@@ -98,20 +101,26 @@ def augment(
         raise UsageError(sentence("a store of real or simulated images", "an augmented one", data.address))
     split = split_store(data, alpha, seed, contiguous)
     targets = _targets(split, count, seed)
-    run = train(
-        generator,
-        data.address,
-        alpha=alpha,
-        preset=preset,
-        steps=steps,
-        seed=seed,
-        contiguous=contiguous,
-        device=device,
-        settings=settings,
-        yes=yes,
-        dry_run=dry_run,
-        workspace=space,
-    )
+    if run is not None:
+        if preset is not None or steps is not None or settings:
+            found = "settings of a training beside it"
+            raise UsageError(sentence("a run alone", found, f"--run {run}", "leave out --preset, --steps and --set"))
+        folder = trained_run(space, data, run, generator, split).folder
+    else:
+        folder = train(
+            generator,
+            data.address,
+            alpha=alpha,
+            preset=preset,
+            steps=steps,
+            seed=seed,
+            contiguous=contiguous,
+            device=device,
+            settings=settings,
+            yes=yes,
+            dry_run=dry_run,
+            workspace=space,
+        )
     name = "-".join(
         [
             store_name(data.address),
@@ -119,6 +128,7 @@ def augment(
             generator,
             *(["contiguous"] if contiguous else []),
             *([preset] if preset else []),
+            *([f"from-{folder.name}"] if run else []),
             *([f"seed{seed}"] if seed else []),
         ]
     )
@@ -126,12 +136,12 @@ def augment(
     if dry_run:
         progress.say(f"would make {len(targets)} images in {address}")
         return address
-    plan = _plan(data, split, run, generator, alpha, contiguous, seed, targets)
+    plan = _plan(data, split, folder, generator, alpha, contiguous, seed, targets)
     with writing(address, plan, overwrite=overwrite) as todo:
         if todo:
             sources, distances = match(data, split, targets)
             _write_matches(address, targets, sources, distances)
-        tasks = [_Task(address, plan, data.address, str(run), where, shard) for shard in todo]
+        tasks = [_Task(address, plan, data.address, str(folder), where, shard) for shard in todo]
         # One process feeds one GPU; on a CPU every core is a worker.
         workers = workers or (1 if where == "cuda" else None)
         done = plan.slots - sum(len(plan.slot_range(shard)) for shard in todo)
@@ -180,9 +190,10 @@ def _plan(
             "reduced_set": split.hash,
             "targets": len(targets),
             "preset": info.preset,
-            "generator": info.settings,
+            "generator": _placeless(info.settings),
             "steps": info.steps,
             "checkpoint": load_checkpoint(checkpoint)[0].weights,
+            **({"converted": info.converted} if info.converted else {}),
         },
         slots=len(targets),
         size=info.settings["size"],
@@ -190,6 +201,12 @@ def _plan(
         pixels=("rgb",),
         provenance=True,
     )
+
+
+def _placeless(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a store may hold them: of a file of weights its checksum, not where it lay on this machine."""
+    held = {"sha256": settings["sha256"]} if "sha256" in settings else settings
+    return {name: _placeless(value) if isinstance(value, dict) else value for name, value in held.items()}
 
 
 def _write_matches(address: str, targets: np.ndarray, sources: np.ndarray, distances: np.ndarray) -> None:

@@ -74,7 +74,7 @@ def train(
     chosen_preset, chosen = choose_settings(system, preset, where, settings)
     split = split_store(data, alpha, seed, contiguous)
     added = _added(space, data, add, split) if add is not None else None
-    begin = _start(space, data, start, system, split) if start is not None else None
+    begin = trained_run(space, data, start, system, split) if start is not None else None
     trained = build_system(system, chosen, seed)
     batches = _batches(trained, data, split, added, seed)
     info = RunInfo(
@@ -180,15 +180,23 @@ def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
 
 
 @dataclass(frozen=True)
-class _Start:
+class TrainedRun:
+    """A run whose weights may be used where a reduced set alone must have been seen."""
+
     name: str
+    folder: Path
     checkpoint: Path
     weights: str
 
 
-def _start(space: Workspace, data: Store, start: str, system: str, split: Split) -> _Start:
-    """The run to begin with; refused where it, or what it began with, read more of this store than its reduced set."""
-    folder = space.run(start)
+def trained_run(space: Workspace, data: Store, name: str, system: str, split: Split) -> TrainedRun:
+    """A run to begin with or to augment with.
+
+    Raises:
+        UsageError: it is not of that system, has no checkpoint, or it or what it began with read more of this store
+            than its reduced set.
+    """
+    folder = space.run(name)
     info = read_run(folder)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     if info.system != system or checkpoint is None:
@@ -202,7 +210,7 @@ def _start(space: Workspace, data: Store, start: str, system: str, split: Split)
                 sentence("a start that saw this reduced set alone", f"{seen.name}, which saw more", folder, advice)
             )
         seen = read_run(space.run(seen.start.name)) if seen.start else None
-    return _Start(folder.name, checkpoint, load_checkpoint(checkpoint)[0].weights)
+    return TrainedRun(folder.name, folder, checkpoint, load_checkpoint(checkpoint)[0].weights)
 
 
 def _batches(system: System, data: Store, split: Split, added: _Added | None, seed: int) -> BatchSource:

@@ -119,3 +119,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     augment("hands", workers=1, dry_run=True, workspace=space, **OPTIONS)  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.iterdir()} == {"stores"}
     assert space.store_names(augmented=True) == ["hands"]
+
+
+def test_where_a_file_of_weights_lay_is_no_part_of_a_store() -> None:
+    weights = {"path": "/home/somebody/vgg19.pth", "sha256": "dcbb9e9d"}
+    settings = {"size": 64, "perceptual": {"layer": "relu1_2", "weights": weights}, "decay": None}
+    kept = {"size": 64, "perceptual": {"layer": "relu1_2", "weights": {"sha256": "dcbb9e9d"}}, "decay": None}
+    assert stage._placeless(settings) == kept

@@ -237,7 +237,7 @@ def train(
     system: Annotated[str, Argument(help="Estimator or generator: hpm3d, mmhand, ...")],
     store: StoreName = None,
     alpha: Annotated[float, Option(help="Share of the training split to train on, above 0 and up to 1.")] = 1.0,
-    add: Annotated[str | None, Option(help="Augmented store whose samples join.")] = None,
+    add: Annotated[str | None, Option(help="Augmented or simulated store whose samples join.")] = None,
     preset: Preset = None,
     steps: Steps = None,
     seed: Seed = 0,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from handsynth.hand.sample import HandSample
 from handsynth.stages.crops import square
@@ -14,13 +15,25 @@ from tests.hands import make_samples
 
 
 def make_store(
-    folder: Path, samples: Sequence[HandSample] | None = None, *, count: int = 32, size: int = 64, shard_size: int = 8
+    folder: Path,
+    samples: Sequence[HandSample] | None = None,
+    *,
+    count: int = 32,
+    size: int = 64,
+    shard_size: int = 8,
+    kind: Literal["dataset", "simulator"] = "dataset",
+    settings: Mapping[str, Any] | None = None,
 ) -> Store:
     """A finished store of colour, depth and mask; ``count`` made-up hands by default."""
     chosen = list(samples) if samples is not None else make_samples(count)
-    source = Source(kind="dataset", name="made-up")
+    source = Source(kind=kind, name="made-up")
     plan = StorePlan(
-        source=source, slots=len(chosen), size=size, shard_size=shard_size, pixels=("rgb", "depth", "mask")
+        source=source,
+        settings=dict(settings or {}),
+        slots=len(chosen),
+        size=size,
+        shard_size=shard_size,
+        pixels=("rgb", "depth", "mask"),
     )
     with writing(str(folder), plan) as todo:
         for shard in todo:

@@ -55,7 +55,8 @@ def train(
         system: ``hpm3d``, ``mmhand``, ...
         store: name or address; the only store of the workspace by default.
         alpha: share of the training split's moments to train on.
-        add: augmented store whose kept samples join the training set; it must come from this reduced set.
+        add: store that joins the training set: an augmented one, which must come from this reduced set, whose kept
+            samples count like the others; or a simulated one, whose training split fills half of every batch.
         steps: optimisation steps; the preset's by default. Arms of a comparison need equal steps.
         start: trained run of the same system whose weights to begin with: pre-train on many hands, then go on with few.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU, float32 on a CPU.
@@ -165,16 +166,27 @@ class _Added:
     name: str
     store: Store
     slots: np.ndarray
+    balanced: bool = False
 
 
 def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
-    """The kept samples of an augmented store, refused where it was made from another reduced set: that would leak."""
+    """The kept samples of an augmented store or the training split of a simulated one.
+
+    Refused where they were made from another reduced set, or in the poses of a store: those would leak.
+    """
     store = space.store(add)
     plan = store.info.plan
+    if plan.source.kind == "simulator" and "poses" not in plan.settings and store.hash != data.hash:
+        return _Added(store_name(store.address), store, split_store(store).reduced, balanced=True)
     if [plan.source.hash, plan.settings.get("reduced_set")] != [data.hash, split.hash]:
         advice = "augment with the same store, --alpha, --seed and --contiguous as this training"
         raise UsageError(
-            sentence("generated samples made from this reduced set", "another origin", store.address, advice)
+            sentence(
+                "generated samples made from this reduced set, or other simulated ones",
+                "another origin",
+                store.address,
+                advice,
+            )
         )
     return _Added(store_name(store.address), store, store.kept)
 
@@ -223,8 +235,9 @@ def _batches(system: System, data: Store, split: Split, added: _Added | None, se
             raise UsageError(sentence("at least 2 training samples", str(len(hands)), data.address, "raise --alpha"))
         features = pose_features(data, split.reduced)
         return PairBatches(hands, features, count, seed, system.settings.curriculum, system.settings.redraw_pairs)
-    parts = [hands] if added is None else [hands, Hands(added.store, added.slots, size)]
-    return HandBatches(parts, count, seed)
+    if added is None:
+        return HandBatches([hands], count, seed)
+    return HandBatches([hands, Hands(added.store, added.slots, size)], count, seed, added.balanced)
 
 
 def _same(old: RunInfo, new: RunInfo) -> bool:
@@ -252,7 +265,7 @@ def _clear(folder: Path) -> None:
 
 
 def _announce(info: RunInfo, device: loop.Device, seconds: float) -> None:
-    data = f"{info.samples} samples" + (f" + {info.added_samples} generated" if info.added else "")
+    data = f"{info.samples} samples" + (f" + {info.added_samples} of {info.added.name}" if info.added else "")
     progress.say(
         f"training {info.system} ({info.preset}, {info.parameters / 1e6:.1f} M parameters) on {data} "
         f"of {info.store.name} for {info.steps} steps on {device.accelerator}: about {progress.duration(seconds)}"

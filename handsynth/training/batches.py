@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -76,23 +78,37 @@ class BatchSource(Protocol):
 
 
 class HandBatches:
-    """Batches for estimators: samples of one or more stores, every one once an epoch, in seeded order."""
+    """Batches for estimators: samples of one or more stores, in seeded order.
 
-    def __init__(self, hands: Sequence[Hands], batch: int, seed: int) -> None:
+    All samples alike, every one once an epoch; or, ``balanced``, equally many of each store in every batch, so that few
+    photographs are not lost among many simulated hands. What does not divide goes to the first stores.
+    """
+
+    def __init__(self, hands: Sequence[Hands], batch: int, seed: int, balanced: bool = False) -> None:
         self.hands, self.batch, self.seed = list(hands), batch, seed
+        self.balanced = balanced
         self._starts = np.cumsum([0, *(len(part) for part in self.hands)])
 
     def __call__(self, step: int) -> HandBatch:
-        chosen = _epoch_slice(int(self._starts[-1]), self.batch, step, lambda epoch, n: self._order(epoch, n))
-        parts = []
-        for part, start, stop in zip(self.hands, self._starts[:-1], self._starts[1:], strict=True):
-            positions = chosen[(chosen >= start) & (chosen < stop)] - start
-            if len(positions):
-                parts.append(part.batch(positions))
+        drawn = self._shares(step) if self.balanced else self._alike(step)
+        parts = [part.batch(rows) for part, rows in zip(self.hands, drawn, strict=True) if len(rows)]
         return parts[0] if len(parts) == 1 else _concatenate(parts)
 
-    def _order(self, epoch: int, count: int) -> np.ndarray:
-        return rng(self.seed, "order", epoch).permutation(count)
+    def _alike(self, step: int) -> list[np.ndarray]:
+        chosen = _epoch_slice(int(self._starts[-1]), self.batch, step, lambda epoch, n: self._order(epoch, n))
+        bounds = itertools.pairwise(self._starts)
+        return [chosen[(chosen >= start) & (chosen < stop)] - start for start, stop in bounds]
+
+    def _shares(self, step: int) -> list[np.ndarray]:
+        count, rest = divmod(self.batch, len(self.hands))
+        return [
+            _epoch_slice(len(part), count + (number < rest), step, partial(self._order, part=number))
+            for number, part in enumerate(self.hands)
+        ]
+
+    def _order(self, epoch: int, count: int, part: int | None = None) -> np.ndarray:
+        purpose = ("order", epoch) if part is None else ("order", epoch, part)
+        return rng(self.seed, *purpose).permutation(count)
 
 
 class PairBatches:

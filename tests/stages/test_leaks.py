@@ -109,6 +109,23 @@ def test_images_made_from_another_reduced_set_are_refused(space: Workspace) -> N
             train("hpm3d", "hands", add=made, steps=STEPS, settings=ESTIMATOR, workspace=space, **other)  # type: ignore[arg-type]
 
 
+def test_simulated_hands_join_by_their_training_split(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def simulated(name: str, plan_settings: dict[str, Any]) -> str:
+        store = make_store(space.root / "stores" / name, count=8, size=48, kind="simulator", settings=plan_settings)
+        return store.address
+
+    address = simulated("sim", {})
+    reads = Reads(address)
+    with monkeypatch.context() as patch:
+        reads.watch(patch)
+        folder = train("hpm3d", "hands", alpha=ALPHA, add=address, steps=9, settings=ESTIMATOR, workspace=space)
+    assert reads.pixels == reads.labels == set(split_store(space.store(address)).reduced.tolist())
+    assert folder.name == f"hands-hpm3d-{ALPHA}-add-sim"
+    for leaky in (simulated("rerendered", {"poses": "hands"}), "hands"):
+        with pytest.raises(UsageError, match="other simulated ones"):
+            train("hpm3d", "hands", alpha=ALPHA, add=leaky, steps=1, settings=ESTIMATOR, workspace=space)
+
+
 def test_a_start_that_saw_more_of_the_store_is_refused(space: Workspace) -> None:
     def trained(alpha: float, **more: Any) -> str:
         return train("hpm3d", "hands", alpha=alpha, steps=1, settings=ESTIMATOR, workspace=space, **more).name

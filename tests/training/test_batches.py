@@ -57,6 +57,17 @@ def test_two_stores_mix(store: Store) -> None:
     assert sorted(batch.slots.tolist()) == store.slots.tolist()
 
 
+def test_balanced_batches_hold_equally_many_of_each_store(store: Store) -> None:
+    parts = [Hands(store, store.slots[:5], 16), Hands(store, store.slots[5:], 16)]
+    batches = HandBatches(parts, batch=7, seed=3, balanced=True)
+    drawn = [batches(step).slots for step in range(19)]
+    for slots in drawn:
+        assert [(slots < store.slots[5]).sum(), (slots >= store.slots[5]).sum()] == [4, 3]
+    many = torch.cat([slots[4:] for slots in drawn])
+    assert sorted(many[:19].tolist()) == store.slots[5:].tolist()
+    assert torch.equal(HandBatches(parts, batch=7, seed=3, balanced=True)(11).slots, drawn[11])
+
+
 @pytest.mark.parametrize("redraw", [False, True])
 def test_the_curriculum_goes_from_easy_to_hard(store: Store, redraw: bool) -> None:
     rng = np.random.default_rng(0)

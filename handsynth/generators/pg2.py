@@ -20,6 +20,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from handsynth.conditioning.parts import closed_mask, joint_discs
+from handsynth.generators.pictures import picture
 from handsynth.hand.joints import J
 from handsynth.networks.initialise import initialise_glorot, initialise_normal
 from handsynth.networks.losses import adversarial_loss
@@ -127,7 +128,7 @@ class PG2:
         s, source, target = self.settings, batch.source, batch.target
         for network in self._networks.values():
             network.train()
-        look, real = _signed_image(source), _signed_image(target)
+        look, real = picture(source), picture(target)
         refine = self._step >= s.first_phase
         optimizers["generator"].zero_grad()
         fake = self._networks["generator"](look, self._pose_maps(target), refine)
@@ -174,7 +175,7 @@ class PG2:
         """(B, 3, S, S) in [0, 1]; reads the source's image and the target's keypoints alone."""
         generator = self._networks["generator"]
         with evaluating(generator):
-            output = generator(_signed_image(batch.source), self._pose_maps(batch.target))
+            output = generator(picture(batch.source), self._pose_maps(batch.target))
         return ((output + 1) / 2).clamp(0, 1)
 
     def state(self) -> dict[str, Any]:
@@ -188,9 +189,3 @@ class PG2:
     def _pose_maps(self, hands: HandBatch) -> Tensor:
         discs = joint_discs(hands.keypoints_px, self.settings.size, self.settings.disc_radius)
         return (discs * 2 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def _signed_image(hands: HandBatch) -> Tensor:
-    if hands.rgb is None:
-        raise ValueError("a batch of hands without images where PG2 must see them")
-    return (hands.rgb * 2 - 1).contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,10 @@
-"""Hands and their poses as pictures, (B, 3, S, S) in [-1, 1]: what pix2pix and CycleGAN translate into each other."""
+"""Hands and their poses as pictures, (B, 3, S, S) in [-1, 1]: what generators see, and what some translate."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from handsynth.conditioning.contour import bone_maps
@@ -21,8 +22,8 @@ def picture(hands: HandBatch) -> Tensor:
         ValueError: the batch has none.
     """
     if hands.rgb is None:
-        raise ValueError("a batch of hands without images where image translation must see them")
-    return hands.rgb * 2 - 1
+        raise ValueError("a batch of hands without images where a generator must see them")
+    return (hands.rgb * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def pose_picture(hands: HandBatch, size: int, kind: PoseMap) -> Tensor:

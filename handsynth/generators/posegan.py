@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from handsynth.conditioning.heatmaps import STYLES
 from handsynth.conditioning.parts import part_masks, part_transforms
 from handsynth.errors import UsageError, sentence
+from handsynth.generators.pictures import picture
 from handsynth.hand.joints import J
 from handsynth.networks.deformable import DeformableDiscriminator, DeformableGenerator, PartNorm
 from handsynth.networks.initialise import initialise_glorot
@@ -157,7 +158,7 @@ class PoseGAN:
         s, critic = self.settings, self._networks["critic"]
         for network in self._networks.values():
             network.train()
-        look, real = _signed_image(batch.source), _signed_image(batch.target)
+        look, real = picture(batch.source), picture(batch.target)
         poses = self._pose_maps(batch.source), self._pose_maps(batch.target)
 
         optimizers["generator"].zero_grad()
@@ -201,7 +202,7 @@ class PoseGAN:
         """(B, 3, S, S) in [0, 1]; reads the source's image and both hands' keypoints alone."""
         poses = self._pose_maps(batch.source), self._pose_maps(batch.target)
         with evaluating(self._networks["generator"]):
-            return (self._forward(_signed_image(batch.source), poses, batch) + 1) / 2
+            return (self._forward(picture(batch.source), poses, batch) + 1) / 2
 
     def state(self) -> dict[str, Any]:
         """Nothing beside networks and optimisers."""
@@ -218,12 +219,6 @@ class PoseGAN:
     def _pose_maps(self, hands: HandBatch) -> Tensor:
         maps = STYLES["patn"].draw(hands.keypoints_px, self.settings.size)
         return maps.contiguous(memory_format=torch.channels_last)
-
-
-def _signed_image(hands: HandBatch) -> Tensor:
-    if hands.rgb is None:
-        raise ValueError("a batch of hands without images where Pose-GAN must see them")
-    return (hands.rgb * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _joined(*parts: Tensor) -> Tensor:

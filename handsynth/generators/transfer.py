@@ -15,6 +15,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from handsynth.generators.pictures import picture
 from handsynth.networks.initialise import initialise_normal
 from handsynth.networks.losses import AdversarialLoss, adversarial_loss
 from handsynth.networks.modes import evaluating, frozen
@@ -147,7 +148,7 @@ class PoseTransfer(abc.ABC):
         networks = self._networks
         for network in networks.values():
             network.train()
-        look, real = self._signed_image(source), self._signed_image(target)
+        look, real = picture(source), picture(target)
         pose = self._pose_maps(target.keypoints_px)
         critics = networks["critic_appearance"], networks["critic_pose"]
 
@@ -203,7 +204,7 @@ class PoseTransfer(abc.ABC):
         """(B, 3, S, S) in [0, 1]; reads the source's image and both hands' joints and cameras alone."""
         pose = self._pose_maps(batch.target.keypoints_px)
         with evaluating(self._networks["generator"]):
-            output = self._forward(self._signed_image(batch.source), pose, batch.source, batch.target)
+            output = self._forward(picture(batch.source), pose, batch.source, batch.target)
         return (output + 1) / 2
 
     def state(self) -> dict[str, Any]:
@@ -215,11 +216,6 @@ class PoseTransfer(abc.ABC):
         device = next(self._networks["generator"].parameters()).device
         for name, pool in self._pools.items():
             pool.load_state({key: value.to(device) for key, value in state[name].items()})
-
-    def _signed_image(self, hands: HandBatch) -> Tensor:
-        if hands.rgb is None:
-            raise ValueError(f"a batch of hands without images where {self.name} must see them")
-        return (hands.rgb * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def pair(first: Tensor, second: Tensor) -> Tensor:

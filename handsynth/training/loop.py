@@ -118,7 +118,7 @@ def train(
         first = info.step
         if first >= steps:
             return newest
-        _restore(system, optimizers, averaged, state)
+        _restore(system, optimizers, averaged, state, newest)
         progress.say(f"resuming {title or folder.name} at step {first} of {steps}")
 
     def save(step: int) -> Path:
@@ -163,11 +163,11 @@ def load_trained(system: System, checkpoint: Path, seed: int) -> str:
     """Put a checkpoint's (averaged) weights into a system for inference; returns the hash of its weights.
 
     Raises:
-        MissingError, DataError: see :func:`load_checkpoint`.
+        MissingError, DataError: see :func:`load_checkpoint`; or the networks are built in another way now.
     """
     info, state = load_checkpoint(checkpoint, settings_hash(system, seed))
     for name, network in system.networks().items():
-        network.load_state_dict(_inference_weights(state, name))
+        _put(network, _inference_weights(state, name), f"the network {name} as it is built now", checkpoint)
         network.eval()
     return info.weights
 
@@ -177,23 +177,23 @@ def _inference_weights(state: dict[str, Any], name: str) -> dict[str, torch.Tens
 
 
 def _take_weights(system: System, checkpoint: Path) -> None:
-    info, state = load_checkpoint(checkpoint)
+    _, state = load_checkpoint(checkpoint)
+    advice = "start from a run of the same system, preset and size"
     for name, network in system.networks().items():
         held = _inference_weights(state, name) if name in state["networks"] else {}
-        wanted = {key: value.shape for key, value in network.state_dict().items()}
-        found = {key: value.shape for key, value in held.items()}
-        if wanted != found:
-            differ = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
-            advice = "start from a run of the same system, preset and size"
-            raise DataError(
-                sentence(
-                    f"the network {name} of this training",
-                    f"{info.system} with another {differ[0]}",
-                    checkpoint,
-                    advice,
-                )
-            )
-        network.load_state_dict(held)
+        _put(network, held, f"the network {name} of this training", checkpoint, advice)
+
+
+def _put(
+    network: torch.nn.Module, held: dict[str, torch.Tensor], what: str, checkpoint: Path, advice: str = "train again"
+) -> None:
+    """Load weights; raises DataError where they are another network's, as those of an older handsynth may be."""
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
+    found = {key: value.shape for key, value in held.items()}
+    if wanted != found:
+        differ = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+        raise DataError(sentence(what, f"another {differ[0]}", checkpoint, advice))
+    network.load_state_dict(held)
 
 
 class _Averaged:
@@ -268,9 +268,11 @@ def _bare(system: System) -> dict[str, torch.nn.Module]:
     return {name: getattr(network, "module", network) for name, network in system.networks().items()}
 
 
-def _restore(system: System, optimizers: dict[str, Any], averaged: _Averaged, state: dict[str, Any]) -> None:
+def _restore(
+    system: System, optimizers: dict[str, Any], averaged: _Averaged, state: dict[str, Any], checkpoint: Path
+) -> None:
     for name, network in _bare(system).items():
-        network.load_state_dict(state["networks"][name])
+        _put(network, state["networks"][name], f"the network {name} as it is built now", checkpoint)
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])
     system.load_state(state["system"])

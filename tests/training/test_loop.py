@@ -143,8 +143,18 @@ def test_a_start_gives_its_averaged_weights_and_nothing_else(tmp_path: Path) -> 
     assert two["system"]["count"] == 1
     wider = Toy(ToySettings())
     wider._networks["net"] = nn.Sequential(nn.Linear(3, 9), nn.Linear(9, 1))
-    with pytest.raises(DataError, match=r"found toy with another 0\.bias"):
+    with pytest.raises(DataError, match=r"found another 0\.bias"):
         loop.train(wider, batches, tmp_path / "c", steps=1, seed=1, device=CPU, start=first)
+
+
+def test_weights_of_a_network_that_is_built_otherwise_now_are_refused(tmp_path: Path) -> None:
+    path = loop.train(Toy(ToySettings()), batches, tmp_path, steps=2, seed=0, device=CPU)
+    changed = Toy(ToySettings())
+    changed._networks["net"] = nn.Linear(3, 1)
+    with pytest.raises(DataError, match="the network net as it is built now"):
+        loop.load_trained(changed, path, seed=0)
+    with pytest.raises(DataError, match="the network net as it is built now"):
+        loop.train(changed, batches, tmp_path, steps=4, seed=0, device=CPU)
 
 
 def test_bf16_repeats_exactly_and_differs_from_float32(tmp_path: Path) -> None:

@@ -265,8 +265,9 @@ def _clear(folder: Path) -> None:
 
 
 def _announce(info: RunInfo, device: loop.Device, seconds: float) -> None:
-    data = f"{info.samples} samples" + (f" + {info.added_samples} of {info.added.name}" if info.added else "")
+    added = f" + {info.added_samples} of {info.added.name}" if info.added else ""
+    data = f"{info.samples} samples of {info.store.name}{added}"
     progress.say(
         f"training {info.system} ({info.preset}, {info.parameters / 1e6:.1f} M parameters) on {data} "
-        f"of {info.store.name} for {info.steps} steps on {device.accelerator}: about {progress.duration(seconds)}"
+        f"for {info.steps} steps on {device.accelerator}: about {progress.duration(seconds)}"
     )

@@ -100,7 +100,7 @@ def compile_for_sm_90() -> None:
             ptx, _ = compile_ptx(kernel.py_func, batch + outputs, cc=(9, 0))
             assert ".target sm_90" in ptx
         else:
-            assert compile_cuda(kernel.py_func, types.void, batch + outputs, cc=(9, 0)).library
+            assert compile_cuda(kernel.py_func, types.void, batch + outputs, cc=(9, 0)).signature is not None
 
 
 def apart(call: str, **environment: str) -> None:

@@ -1,18 +1,18 @@
 """Other people's poses, rendered: the hand that was fitted to given joints, before the camera that saw them.
 
-``fit`` gives person and poses; here they become a scene with the looks of the settings. Labels are the fitted hand's
-own joints, exact as everywhere in the simulator.
+``fit`` gives person and poses; here they become scenes with the looks of the settings, and samples. Labels are the
+fitted hand's own joints, exact as everywhere in the simulator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from handsynth.hand.camera import Camera
 from handsynth.hand.sample import HandSample
-from handsynth.runtime.cluster import one_thread
 from handsynth.runtime.seeds import rng as stream
 from handsynth.simulator.cones import hand_cones
 from handsynth.simulator.fitted import (
@@ -26,15 +26,16 @@ from handsynth.simulator.kinematics import WRIST_LIMITS
 from handsynth.simulator.posing import PosedHand, flesh_mm
 from handsynth.simulator.props import draw_items, dressed
 from handsynth.simulator.rigs import Lens, Rig
-from handsynth.simulator.samples import photograph
+from handsynth.simulator.samples import BATCH, Shot, photographs
 from handsynth.simulator.scene import Scene, SimulatorSettings, skin_of
+from handsynth.simulator.sight import Device
 from handsynth.simulator.words import Words
 
 _NAMELESS = Words("", "", "", "", "")
 _WRIST_DEGREES = (10.0, 5.0)  # of the forearm, which no label speaks of
 
 
-def render_fitted(
+def fitted_scene(
     settings: SimulatorSettings,
     person: FittedPerson,
     poses: FittedPoses,
@@ -42,8 +43,8 @@ def render_fitted(
     camera: Camera,
     index: int,
     subject: int,
-) -> HandSample:
-    """Render one pose of a person; the sample has no words of its own yet.
+) -> Scene:
+    """One pose of a person before its camera, the only lens of the scene.
 
     Args:
         settings: seed, looks and depth sensor; camera, people and poses of theirs do not count.
@@ -60,10 +61,21 @@ def render_fitted(
     hands = dressed(looks, stream(settings.seed, "simulator", "dress", index), [hand])
     items = draw_items(looks, stream(settings.seed, "simulator", "items", index), hands)
     rig = Rig((Lens(None, camera),), center_mm=joints.mean(0))
-    scene = Scene(index, str(index), subject, tuple(hands), rig, skin_of(settings.seed, subject, looks), items)
-    with one_thread():
-        [sample] = photograph(settings, scene, rig.lenses[0], _NAMELESS)
-    return sample
+    return Scene(index, str(index), subject, tuple(hands), rig, skin_of(settings.seed, subject, looks), items)
+
+
+def render_fitted(settings: SimulatorSettings, scenes: Sequence[Scene], device: Device) -> Iterator[HandSample]:
+    """The sample of each ``fitted_scene``, which has no words of its own yet.
+
+    With device ``cuda`` a GPU traces the hands of several scenes at once; results then differ by rounding.
+
+    Raises:
+        UsageError: there is no GPU.
+    """
+    shots = [Shot(scene, scene.rig.lenses[0], _NAMELESS) for scene in scenes]
+    for first in range(0, len(shots), BATCH):
+        for [sample] in photographs(settings, shots[first : first + BATCH], device):
+            yield sample
 
 
 def fitted_hand(

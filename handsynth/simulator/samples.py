@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -21,8 +22,8 @@ from handsynth.simulator.scene import Scene, SimulatorSettings, draw_scene
 from handsynth.simulator.sight import Device, Glance, Sight, see_all
 from handsynth.simulator.words import Words
 
-_BATCH = 16
-"""Moments that a GPU traces together."""
+BATCH = 16
+"""Moments, or fitted poses, that a GPU traces together."""
 _SEEN_SHARE = 0.3
 _NEAR_SURFACE_MM = 6.0
 _WINDOW_MM = 4.0
@@ -46,22 +47,12 @@ def simulate(settings: SimulatorSettings, start: int, stop: int, device: Device 
     """
     if not 0 <= start <= stop:
         raise UsageError(sentence("0 <= start <= stop", f"{start} to {stop}", "the range to simulate"))
-    batch = _BATCH if device == "cuda" else 1
+    batch = BATCH if device == "cuda" else 1
     for first in range(start, stop, batch):
-        yield from _moments(settings, range(first, min(first + batch, stop)), device)
-
-
-def _moments(settings: SimulatorSettings, indices: range, device: Device) -> Iterator[HandSample]:
-    """Samples of some moments, whose hands are traced together where the device is a GPU."""
-    scenes = [draw_scene(settings, index) for index in indices]
-    shots = [(scene, lens, _glances(settings, scene, lens)) for scene in scenes for lens in scene.rig.lenses]
-    sights = see_all([glance for _, _, glances in shots for glance in glances], device)
-    for scene, lens, glances in shots:
-        # The arrays are small, and threads waiting for each other cost many times more.
-        with one_thread():
-            own = list(islice(sights, len(glances)))
-            samples = _developed(settings, scene, lens, settings.words(scene.index), own)
-        yield from samples
+        scenes = [draw_scene(settings, index) for index in range(first, min(first + batch, stop))]
+        shots = [Shot(scene, lens, settings.words(scene.index)) for scene in scenes for lens in scene.rig.lenses]
+        for samples in photographs(settings, shots, device):
+            yield from samples
 
 
 def warm_up() -> None:
@@ -70,23 +61,43 @@ def warm_up() -> None:
         pass
 
 
-def photograph(settings: SimulatorSettings, scene: Scene, lens: Lens, words: Words) -> list[HandSample]:
-    """The samples of one lens, one per hand of the scene.
+@dataclass(frozen=True)
+class Shot:
+    """One lens of a scene's rig, and what the moment is called."""
+
+    scene: Scene
+    lens: Lens
+    words: Words
+
+
+def photographs(
+    settings: SimulatorSettings, shots: Sequence[Shot], device: Device = "cpu"
+) -> Iterator[list[HandSample]]:
+    """The samples of each shot, one per hand of its scene; on a GPU the hands of all shots are traced together.
 
     Args:
         settings: of the looks and the depth sensor.
-        scene: what is there.
-        lens: one of the scene's rig.
-        words: of the moment.
+        shots: what is photographed.
+        device: what traces the hands.
+
+    Raises:
+        UsageError: there is no GPU.
     """
-    return _developed(settings, scene, lens, words, list(see_all(_glances(settings, scene, lens))))
+    glances = [_glances(settings, shot) for shot in shots]
+    sights = see_all([glance for some in glances for glance in some], device)
+    for shot, some in zip(shots, glances, strict=True):
+        # The arrays are small, and threads waiting for each other cost many times more.
+        with one_thread():
+            samples = _developed(settings, shot, list(islice(sights, len(some))))
+        yield samples
 
 
-def _glances(settings: SimulatorSettings, scene: Scene, lens: Lens) -> list[Glance]:
-    """What has to be seen for the samples of a lens: the colour camera's picture, then the depth sensor's own if any.
+def _glances(settings: SimulatorSettings, shot: Shot) -> list[Glance]:
+    """What has to be seen for the samples of a shot: the colour camera's picture, then the depth sensor's own if any.
 
     Exact depth at the colour pixels needs no other camera.
     """
+    scene, lens = shot.scene, shot.lens
     glances = [Glance(scene, lens.from_scene, lens.camera)]
     apart = settings.depth_sensor != "none" or not scene.rig.registered
     if scene.rig.depth and lens.depth_camera is not None and apart:
@@ -94,10 +105,9 @@ def _glances(settings: SimulatorSettings, scene: Scene, lens: Lens) -> list[Glan
     return glances
 
 
-def _developed(
-    settings: SimulatorSettings, scene: Scene, lens: Lens, words: Words, sights: Sequence[Sight]
-) -> list[HandSample]:
-    """The samples of one lens from what was seen, as ``_glances`` lists it."""
+def _developed(settings: SimulatorSettings, shot: Shot, sights: Sequence[Sight]) -> list[HandSample]:
+    """The samples of one shot from what was seen, as ``_glances`` lists it."""
+    scene, lens = shot.scene, shot.lens
     camera, rig, sight = lens.camera, scene.rig, sights[0]
     height, width = camera.height, camera.width
     depth, owner = sight.depth_mm, sight.owner
@@ -116,7 +126,7 @@ def _developed(
         if rig.only_hand and measured is not None:
             depth_out = np.where((mask >= PALM_PART) & (mask < OTHER_BODY), measured, np.float32(np.nan))
             mask = np.where(mask < OTHER_BODY, mask, 0).astype(np.uint8)
-        named = words.in_view(settings.camera, lens.name)
+        named = shot.words.in_view(settings.camera, lens.name)
         sample = HandSample(
             key=named.key(settings.camera, hand.side, lens.name, len(scene.hands)),
             rgb=rgb,

@@ -17,7 +17,9 @@ from handsynth.runtime.seeds import entropy
 from handsynth.simulator import SimulatorSettings
 from handsynth.simulator.fit import FEWEST_JOINTS, fit_person, fit_poses
 from handsynth.simulator.fitted import FittedPerson, FittedSide, fitted_joints_mm
-from handsynth.simulator.rerender import render_fitted
+from handsynth.simulator.rerender import fitted_scene, render_fitted
+from handsynth.simulator.scene import Scene
+from handsynth.simulator.sight import Device
 from handsynth.store.read import Store, open_store
 from handsynth.store.write import Reject
 
@@ -101,11 +103,15 @@ def with_people(poses: StoredPoses, workers: int | None, scheduler: str | None) 
     return replace(poses, people=tuple(zip(owners, people, strict=True)))
 
 
-def rendered(poses: StoredPoses, settings: SimulatorSettings) -> Iterator[HandSample | Reject]:
-    """The samples rendered anew, in order; what cannot be fitted says why."""
+def rendered(poses: StoredPoses, settings: SimulatorSettings, device: Device = "cpu") -> Iterator[HandSample | Reject]:
+    """The samples rendered anew, in order; what cannot be fitted says why. A GPU traces the hands of many together.
+
+    Raises:
+        UsageError: there is no GPU.
+    """
     given = list(_samples(poses, poses.slots))
     people = dict(poses.people)
-    made: dict[int, HandSample | Reject] = {}
+    made: dict[int, Scene | Reject] = {}
     groups: dict[_Owner | int, list[int]] = {}
     for number, sample in enumerate(given):
         refusal = _refusal(sample)
@@ -117,8 +123,11 @@ def rendered(poses: StoredPoses, settings: SimulatorSettings) -> Iterator[HandSa
     for whose, numbers in groups.items():
         targets = np.stack([target_joints_mm(given[number]) for number in numbers])
         person = fit_person(targets, _side(given[numbers[0]])) if isinstance(whose, int) else people[whose]
-        made.update(_render(settings, person, targets, [given[i] for i in numbers], numbers, poses.first))
-    return (made[number] for number in range(len(given)))
+        made.update(_scenes(settings, person, targets, [given[i] for i in numbers], numbers, poses.first))
+    ordered = [made[number] for number in range(len(given))]
+    samples = render_fitted(settings, [item for item in ordered if isinstance(item, Scene)], device)
+    for sample, item in zip(given, ordered, strict=True):
+        yield item if isinstance(item, Reject) else _named(next(samples), sample)
 
 
 def target_joints_mm(sample: HandSample) -> np.ndarray:
@@ -213,15 +222,15 @@ def _fit(task: tuple[StoredPoses, tuple[int, ...]]) -> FittedPerson:
     return fit_person(np.stack([target_joints_mm(sample) for sample in samples]), _side(samples[0]))
 
 
-def _render(
+def _scenes(
     settings: SimulatorSettings,
     person: FittedPerson,
     targets: np.ndarray,
     given: Sequence[HandSample],
     numbers: Sequence[int],
     first: int,
-) -> Iterator[tuple[int, HandSample | Reject]]:
-    """Number and what became of each sample of one person."""
+) -> Iterator[tuple[int, Scene | Reject]]:
+    """Number and what is to be rendered of each sample of one person."""
     poses = fit_poses(person, targets)
     nearest = fitted_joints_mm(person, poses)[..., 2].min(-1)
     for row, (number, sample) in enumerate(zip(numbers, given, strict=True)):
@@ -231,11 +240,11 @@ def _render(
             continue
         assert sample.camera is not None
         subject = entropy(0, "subject", sample.subject or sample.key) % 2**31
-        made = render_fitted(settings, person, poses, row, sample.camera, first + number, subject)
-        yield number, _named(made, sample, targets[row])
+        yield number, fitted_scene(settings, person, poses, row, sample.camera, first + number, subject)
 
 
-def _named(made: HandSample, given: HandSample, target_mm: np.ndarray) -> HandSample:
+def _named(made: HandSample, given: HandSample) -> HandSample:
     """The rendered sample with the words of the one whose pose it shows."""
     words = ("key", "subject", "sequence", "frame", "view", "moment", "split", "mirrored", "world_from_camera")
-    return replace(made, **{word: getattr(given, word) for word in words}, extra={TARGET: target_mm.astype(np.float32)})
+    target = target_joints_mm(given).astype(np.float32)
+    return replace(made, **{word: getattr(given, word) for word in words}, extra={TARGET: target})

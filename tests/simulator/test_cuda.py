@@ -8,6 +8,8 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,11 +18,15 @@ from typer.testing import CliRunner
 from handsynth.cli import app
 from handsynth.errors import StoreError, UsageError
 from handsynth.hand.camera import Camera
+from handsynth.hand.sample import HandSample
 from handsynth.simulator import field, simulate, trace
 from handsynth.simulator.surface import Surface
+from handsynth.stages.rerender import StoredPoses, rendered, stored_poses, with_people
 from handsynth.stages.simulate import simulate as simulate_stage
+from handsynth.store.write import Reject
 from tests.simulator.scenes import drawn, small
 from tests.simulator.test_samples import equal
+from tests.stores import make_store
 
 NEAR = 1e-9
 """How far numbers of GPU and CPU may lie apart, mm: a GPU adds products without rounding them first. Such arithmetic on
@@ -34,6 +40,15 @@ def pairs() -> tuple[list[Surface], list[Camera]]:
     return [one, other, one, other, other], [camera, second, BENT, replace(camera, cx=-900.0), replace(BENT, cx=900.0)]
 
 
+def stored(folder: Path) -> StoredPoses:
+    """Four hands of two people in a store; nobody knows the side of one."""
+    samples = list(simulate(small(size=16, subjects=2), 0, 4))
+    samples[2] = replace(samples[2], side="unknown")
+    return with_people(
+        stored_poses(make_store(folder / "stores" / "hands", samples, size=16), "subject", None), 1, None
+    )
+
+
 def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     """Every use of the GPU against the CPU; numba's simulator makes no difference at all."""
     from handsynth.simulator import cuda
@@ -42,6 +57,8 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     expected = [trace.trace(surface, camera) for surface, camera in zip(surfaces, cameras, strict=True)]
     settings = small(size=16, side="both")
     samples = list(simulate(settings, 0, 2))
+    given, fitted = stored(folder), small(size=16, depth_sensor="structured_light")
+    posed = list(rendered(given, fitted))
     if simulated:
         # It gives kernels arrays of its own, which compiled functions do not take.
         for module in (field, trace):
@@ -66,11 +83,18 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     assert len(again) == len(samples) == 4
     if simulated:
         assert all(equal(one, other) for one, other in zip(again, samples, strict=True))
-    arguments = {"count": 1, "size": 16, "workers": 1, "workspace": folder}
-    simulate_stage(device="auto", **arguments)  # type: ignore[arg-type]
-    simulate_stage(device="cuda", **arguments)  # type: ignore[arg-type]
-    with pytest.raises(StoreError):  # bytes of a CPU would be others
-        simulate_stage(device="cpu", **arguments)  # type: ignore[arg-type]
+    with patch.object(cuda, "trace_batch", wraps=cuda.trace_batch) as launches:
+        posed_again = list(rendered(given, fitted, "cuda"))
+    assert [len(call.args[0]) for call in launches.call_args_list] == [3]  # the hands of all people together
+    assert [type(item) for item in posed_again] == [HandSample, HandSample, Reject, HandSample]
+    if simulated:
+        assert all(item == other or equal(item, other) for item, other in zip(posed_again, posed, strict=True))
+    for chosen in ({"size": 16}, {"poses": "hands"}):
+        arguments: dict[str, Any] = {"count": 1, "workers": 1, "workspace": folder} | chosen
+        simulate_stage(device="auto", **arguments)
+        simulate_stage(device="cuda", **arguments)
+        with pytest.raises(StoreError):  # bytes of a CPU would be others
+            simulate_stage(device="cpu", **arguments)
 
 
 def compile_for_sm_90() -> None:
@@ -146,13 +170,6 @@ def test_a_missing_gpu_is_one_sentence(
     assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="a CUDA GPU"):
         next(simulate(small(), 0, 1, "cuda"))
-
-
-def test_stored_poses_are_traced_on_the_cpu(tmp_path: Path) -> None:
-    arguments = {"workers": 1, "workspace": tmp_path}
-    simulate_stage(count=1, size=16, device="cpu", **arguments)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="expected auto or cpu beside --poses, found cuda"):
-        simulate_stage(poses="sim", device="cuda", **arguments)  # type: ignore[arg-type]
 
 
 def test_users_of_the_cpu_do_not_wait_for_numba_s_cuda() -> None:

@@ -12,6 +12,7 @@ from handsynth.formats import format_names, get_format
 from handsynth.runtime.settings import override
 from handsynth.simulator import SimulatorSettings, samples_per_index
 from handsynth.stages.ingest import ingest
+from handsynth.stages.rendering import Work
 from handsynth.stages.simulate import CAMERAS, simulate
 from handsynth.stages.verify import verify
 from handsynth.stages.workspace import Workspace
@@ -34,12 +35,13 @@ def test_worker_count_changes_nothing(tmp_path: Path) -> None:
     assert len(Workspace.of(tmp_path / "one").store()) == 18
 
 
-def test_raw_files_do_not_depend_on_workers_either(tmp_path: Path) -> None:
-    folders = [
-        simulate(6, as_="hanco", settings=small("hanco"), workers=workers, workspace=tmp_path / str(workers))
-        for workers in (1, 2)
-    ]
-    assert tree(Path(folders[0])) == tree(Path(folders[1]))
+@pytest.mark.parametrize(
+    ("settings", "moments"),
+    [(["camera=crop"], 16), (["side=both"], 8), (["camera=hanco"], 2), (["camera=panoptic", "views=20"], 1)],
+)
+def test_pieces_of_raw_files_have_some_sixteen_images(settings: list[str], moments: int) -> None:
+    pieces = Work(override(SimulatorSettings(), settings), 2 * moments + 1).pieces()
+    assert pieces == [range(moments), range(moments, 2 * moments), range(2 * moments, 2 * moments + 1)]
 
 
 def test_every_format_can_be_simulated() -> None:

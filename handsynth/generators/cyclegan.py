@@ -15,13 +15,14 @@ is one of the other side, which a hand dataset may not have. The rest of both is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
 from handsynth.generators.pictures import PoseMap, picture, pose_picture
 from handsynth.imaging.crop import RandomCrop, random_crop
 from handsynth.networks.initialise import initialise_normal
@@ -33,15 +34,13 @@ from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import Settings
 from handsynth.training.pool import HistoryPool
 from handsynth.training.schedules import LinearDecay
-from handsynth.training.system import HandBatch, PairBatch
-
-Count = Annotated[int, Meta(ge=1)]
-Weight = Annotated[float, Meta(ge=0)]
+from handsynth.training.system import PairBatch
 
 _GENERATORS, _CRITICS = ("generator", "inverse"), ("critic_picture", "critic_pose")
+"""From pose to image and from image to pose; of images and of poses."""
 
 
-class CycleGANSettings(Settings, frozen=True, kw_only=True):
+class CycleGANSettings(AdversarialSettings, frozen=True, kw_only=True):
     """Settings of :class:`CycleGAN`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Annotated[int, Meta(ge=32, multiple_of=4)] = 256
@@ -61,17 +60,11 @@ class CycleGANSettings(Settings, frozen=True, kw_only=True):
     """On the L1 distance that a generator moves a picture of its own output domain; 0 leaves that pass out."""
     pool_size: Annotated[int, Meta(ge=0)] = 50
     """Pictures in each critic's history pool."""
-    learning_rate: Annotated[float, Meta(gt=0)] = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
     decay: LinearDecay | None = LinearDecay(constant=100, decay=100, offset=1)
-    """Learning-rate schedule; constant without one."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of the averaged weights that generation uses; 0 = none."""
     curriculum: bool = False
     """Whether pairs come in order of their pose distance."""
     redraw_pairs: bool = True
     """Whether poses meet other images in every epoch."""
-    batch: Count = 1
     steps: Count = 3_000_000
 
 
@@ -96,8 +89,10 @@ _PRESETS: dict[str, CycleGANSettings] = {
 }
 
 
-class CycleGAN:
+class CycleGAN(AdversarialGenerator):
     """The system; see ``training.system.Generator`` for what its methods promise.
+
+    One Adam per network is to Adam the same as the authors' one for every two.
 
     Args:
         settings: one of ``presets``, or others.
@@ -105,40 +100,19 @@ class CycleGAN:
     """
 
     name: ClassVar[str] = "cyclegan"
-    family: ClassVar[Literal["generator", "estimator"]] = "generator"
     reads_source: ClassVar[bool] = False
-    reads_depth: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
+    settings: CycleGANSettings
 
     def __init__(self, settings: CycleGANSettings, seed: int) -> None:
-        self.settings = settings
-        self._seed = seed
+        super().__init__(settings, seed)
         self._step = 0
         s = settings
-        self._networks: dict[str, nn.Module] = {
-            **{name: ResnetGenerator(3, 3, s.width, s.blocks, s.norm) for name in _GENERATORS},
-            **{name: PatchDiscriminator(3, s.width, s.critic_layers, s.norm) for name in _CRITICS},
-        }
-        for name, network in self._networks.items():
-            initialise_normal(network, torch.Generator().manual_seed(entropy(seed, self.name, name) >> 1))
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pools = {name: HistoryPool(s.pool_size, seed, name) for name in _CRITICS}
-
-    def networks(self) -> dict[str, nn.Module]:
-        """``generator`` (pose to image), ``inverse`` (image to pose), ``critic_picture``, ``critic_pose``."""
-        return self._networks
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One Adam per network, by its name; to Adam that is the same as the authors' one for every two networks."""
-        s = self.settings
-        return {
-            name: torch.optim.Adam(network.parameters(), lr=s.learning_rate, betas=s.betas)
-            for name, network in self._networks.items()
-        }
-
-    def schedule(self, step: int, steps: int) -> float:
-        """Constant, or the linear decay of the settings."""
-        return 1.0 if self.settings.decay is None else self.settings.decay.factor(step, steps)
+        for name in _GENERATORS:
+            self._add(name, ResnetGenerator(3, 3, s.width, s.blocks, s.norm), initialise_normal)
+        for name in _CRITICS:
+            self._add(name, PatchDiscriminator(3, s.width, s.critic_layers, s.norm), initialise_normal)
+            self._pools[name] = HistoryPool(s.pool_size, seed, name)
 
     def step(self, batch: PairBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
         """Both generators together, then each critic; reads the target's pose and the source's image.
@@ -150,7 +124,7 @@ class CycleGAN:
         for network in self._networks.values():
             network.train()
         s, (generator, inverse) = self.settings, (self._networks[name] for name in _GENERATORS)
-        pose = self._training_picture(self._pose(batch.target), "pose")
+        pose = self._training_picture(pose_picture(batch.target, s.size, s.pose_map), "pose")
         image = self._training_picture(picture(batch.source), "picture")
         self._step += 1
 
@@ -191,25 +165,19 @@ class CycleGAN:
         """(B, 3, S, S) in [0, 1]; reads the target's keypoints and camera z alone."""
         generator = self._networks["generator"]
         with evaluating(generator):
-            return (generator(self._pose(batch.target)) + 1) / 2
+            return (generator(pose_picture(batch.target, self.settings.size, self.settings.pose_map)) + 1) / 2
 
     def state(self) -> dict[str, Any]:
         """Steps taken, which number the draws of crops, and what the history pools hold."""
-        return {"step": self._step, **{name: pool.state() for name, pool in self._pools.items()}}
+        return {"step": self._step, **super().state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave, on the networks' device."""
         self._step = int(state["step"])
-        device = next(self._networks["generator"].parameters()).device
-        for name, pool in self._pools.items():
-            pool.load_state({key: value.to(device) for key, value in state[name].items()})
+        super().load_state(state)
 
     def _training_picture(self, pictures: Tensor, domain: str) -> Tensor:
         if self.settings.crop is not None:
             draws = torch.Generator().manual_seed(entropy(self._seed, self.name, "crop", domain, self._step) >> 1)
             pictures = random_crop(pictures, draws, self.settings.crop)
         return pictures.contiguous(memory_format=torch.channels_last)
-
-    def _pose(self, hands: HandBatch) -> Tensor:
-        pose = pose_picture(hands, self.settings.size, self.settings.pose_map)
-        return pose.contiguous(memory_format=torch.channels_last)

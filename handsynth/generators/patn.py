@@ -19,7 +19,8 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from handsynth.conditioning.heatmaps import STYLES
-from handsynth.generators.transfer import PoseTransfer, TransferSettings, pair
+from handsynth.generators.pictures import joined
+from handsynth.generators.transfer import PoseTransfer, TransferSettings
 from handsynth.hand.joints import J
 from handsynth.networks.attention import AttentionGenerator
 from handsynth.networks.perceptual import Perceptual
@@ -97,7 +98,6 @@ class Patn(PoseTransfer):
     """
 
     name: ClassVar[str] = "patn"
-    reads_depth: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
     settings: PatnSettings
 
@@ -113,7 +113,7 @@ class Patn(PoseTransfer):
         super().__init__(settings, generator, J, seed)
 
     def _forward(self, look: Tensor, target_pose: Tensor, source: HandBatch, target: HandBatch) -> Tensor:
-        return self._networks["generator"](look, pair(self._pose_maps(source.keypoints_px), target_pose))
+        return self._networks["generator"](look, joined(self._pose_maps(source.keypoints_px), target_pose))
 
     def _pose_maps(self, keypoints_px: Tensor) -> Tensor:
         return STYLES[self.settings.heatmap_style].draw(keypoints_px, self.settings.size)

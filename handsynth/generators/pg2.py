@@ -1,9 +1,9 @@
 """PG2: a hand in a given pose in two stages, first its coarse structure, then its details.
 
-Ma et al., "Pose guided person image generation", NeurIPS 2017. For the first ``first_phase`` steps the coarse
+Ma et al., "Pose guided person image generation", NeurIPS 2017. For the first ``coarse_share`` of the steps the coarse
 generator learns alone, by L1; then it stays as it is, and the network of the difference and a critic learn in turn.
 Errors on the hand, by a mask made of the target's joints, count twice. Pose maps are discs, as MM-Hand's authors made
-them for this baseline.
+them for this baseline. The rate is constant: the decay that the authors' settings name is not applied by their code.
 
 Presets: ``published`` is the authors' code, whose critic judges single images and learns to refuse source images too;
 ``paper`` the text, whose critic judges images laid on their source, otherwise the same;
@@ -17,24 +17,21 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import Tensor
 
 from handsynth.conditioning.parts import closed_mask, joint_discs
-from handsynth.generators.pictures import picture
+from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.pictures import joined, picture
 from handsynth.hand.joints import J
 from handsynth.networks.initialise import initialise_glorot, initialise_normal
 from handsynth.networks.losses import adversarial_loss
 from handsynth.networks.modes import evaluating, frozen
 from handsynth.networks.pg2 import PG2Discriminator, PG2Generator
-from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import Settings
 from handsynth.training.system import HandBatch, PairBatch
 
-Count = Annotated[int, Meta(ge=1)]
-Weight = Annotated[float, Meta(ge=0)]
 
-
-class PG2Settings(Settings, frozen=True, kw_only=True):
+class PG2Settings(AdversarialSettings, frozen=True, kw_only=True):
     """Settings of :class:`PG2`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Literal[32, 64, 128, 256] = 256
@@ -52,28 +49,25 @@ class PG2Settings(Settings, frozen=True, kw_only=True):
     l1_weight: Weight = 50.0
     """Of both L1 terms, over the image and over the mask, in the second phase."""
     learning_rate: Annotated[float, Meta(gt=0)] = 2e-5
-    betas: tuple[float, float] = (0.5, 0.999)
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of the averaged weights that generation uses; 0 = none."""
     curriculum: bool = False
     """Whether pairs come in order of their pose distance."""
     redraw_pairs: bool = True
     """Whether pairs are drawn anew for every epoch."""
-    batch: Count = 1
-    first_phase: Annotated[int, Meta(ge=0)] = 22_000
-    """Steps in which the coarse generator learns; nothing else does then, and it does not after."""
+    coarse_share: Annotated[float, Meta(ge=0, lt=1)] = 0.275
+    """Share of the steps in which the coarse generator learns; nothing else does then, and it does not after. 22,000 of
+    80,000 steps in the authors' training."""
     steps: Count = 80_000
 
 
 _PRESETS: dict[str, PG2Settings] = {
     "paper": PG2Settings(),
     "published": PG2Settings(critic_input="single"),
-    "small": PG2Settings(size=128, width=48, learning_rate=3e-4, ema=0.999, batch=16, first_phase=4000, steps=8000),
-    "tiny": PG2Settings(size=64, width=16, learning_rate=1e-3, ema=0.98, batch=8, first_phase=600, steps=1000),
+    "small": PG2Settings(size=128, width=48, learning_rate=3e-4, ema=0.999, batch=16, coarse_share=0.5, steps=8000),
+    "tiny": PG2Settings(size=64, width=16, learning_rate=1e-3, ema=0.98, batch=8, coarse_share=0.6, steps=1000),
 }
 
 
-class PG2:
+class PG2(AdversarialGenerator):
     """The system; see ``training.system.Generator`` for what its methods promise.
 
     Args:
@@ -82,41 +76,22 @@ class PG2:
     """
 
     name: ClassVar[str] = "pg2"
-    family: ClassVar[Literal["generator", "estimator"]] = "generator"
     reads_source: ClassVar[bool] = True
-    reads_depth: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
+    settings: PG2Settings
 
     def __init__(self, settings: PG2Settings, seed: int) -> None:
-        self.settings = settings
-        self._step = 0
+        super().__init__(settings, seed)
         s = settings
-        pair = 2 if s.critic_input == "pair" else 1
-        self._networks: dict[str, nn.Module] = {
-            "generator": initialise_glorot(PG2Generator(J, s.size, s.width, s.code), self._random(seed, "generator")),
-            "critic": initialise_normal(PG2Discriminator(3 * pair, s.size, s.width // 2), self._random(seed, "critic")),
-        }
-        for network in self._networks.values():
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _random(self, seed: int, network: str) -> torch.Generator:
-        return torch.Generator().manual_seed(entropy(seed, self.name, network) >> 1)
-
-    def networks(self) -> dict[str, nn.Module]:
-        """``generator`` (both stages, G1 and G2) and ``critic``."""
-        return self._networks
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One Adam per network, by its name."""
-        s = self.settings
-        return {
-            name: torch.optim.Adam(network.parameters(), lr=s.learning_rate, betas=s.betas)
-            for name, network in self._networks.items()
-        }
+        self._refining = s.coarse_share == 0
+        images = 2 if s.critic_input == "pair" else 1
+        self._add("generator", PG2Generator(J, s.size, s.width, s.code), initialise_glorot)
+        self._add("critic", PG2Discriminator(3 * images, s.size, s.width // 2), initialise_normal)
 
     def schedule(self, step: int, steps: int) -> float:
-        """Constant: the decay that the authors' settings name is not applied by their code."""
-        return 1.0
+        """As in all generators; it also says which phase the coming step belongs to, the last one to the second."""
+        self._refining = step >= min(round(self.settings.coarse_share * steps), steps - 1)
+        return super().schedule(step, steps)
 
     def step(self, batch: PairBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
         """The coarse generator once, or the difference and then the critic once each, as the phase has it.
@@ -129,14 +104,13 @@ class PG2:
         for network in self._networks.values():
             network.train()
         look, real = picture(source), picture(target)
-        refine = self._step >= s.first_phase
         optimizers["generator"].zero_grad()
-        fake = self._networks["generator"](look, self._pose_maps(target), refine)
+        fake = self._networks["generator"](look, self._pose_maps(target), self._refining)
         error = (fake - real).abs()
         l1 = error.mean()
         masked = (error * closed_mask(target.keypoints_px, s.size, s.mask_radius)).mean()
         losses = {"l1": l1.detach(), "masked_l1": masked.detach()}
-        if refine:
+        if self._refining:
             with frozen(self._networks["critic"]):
                 _, fakes = self._judge(real, fake, look)
                 adversarial = adversarial_loss(fakes[0], real=True)
@@ -147,7 +121,6 @@ class PG2:
         else:
             backward(l1 + masked)
             optimizers["generator"].step()
-        self._step += 1
         return losses
 
     def _critic_step(
@@ -163,7 +136,7 @@ class PG2:
     def _judge(self, real: Tensor, fake: Tensor, look: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits of the real images and of each kind of fakes, generated ones first; judged, and normed, together."""
         if self.settings.critic_input == "pair":
-            images = [torch.cat([real, look], dim=1), torch.cat([fake, look], dim=1)]
+            images = [joined(real, look), joined(fake, look)]
         else:
             images = [real, fake, look]
         stacked = torch.cat(images).contiguous(memory_format=torch.channels_last)
@@ -177,14 +150,6 @@ class PG2:
         with evaluating(generator):
             output = generator(picture(batch.source), self._pose_maps(batch.target))
         return ((output + 1) / 2).clamp(0, 1)
-
-    def state(self) -> dict[str, Any]:
-        """Steps taken, which tell the phase."""
-        return {"step": self._step}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state` gave."""
-        self._step = int(state["step"])
 
     def _pose_maps(self, hands: HandBatch) -> Tensor:
         discs = joint_discs(hands.keypoints_px, self.settings.size, self.settings.disc_radius)

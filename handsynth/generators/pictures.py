@@ -29,4 +29,9 @@ def picture(hands: HandBatch) -> Tensor:
 def pose_picture(hands: HandBatch, size: int, kind: PoseMap) -> Tensor:
     """The bones, drawn from keypoints and camera z."""
     maps = bone_maps(hands.keypoints_px, hands.joints_mm[..., 2], size, as_published=kind == "published_bones")
-    return maps * 2 - 1
+    return (maps * 2 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def joined(*maps: Tensor) -> Tensor:
+    """Stacks of maps (B, C, S, S) laid on each other, in the order of their channels."""
+    return torch.cat(maps, dim=1).contiguous(memory_format=torch.channels_last)

@@ -16,14 +16,15 @@ here it repeats, and an image does not depend on its neighbours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from handsynth.generators.pictures import PoseMap, picture, pose_picture
+from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.pictures import PoseMap, joined, picture, pose_picture
 from handsynth.imaging.crop import RandomCrop, random_crop
 from handsynth.networks.initialise import initialise_normal
 from handsynth.networks.losses import adversarial_loss
@@ -36,11 +37,8 @@ from handsynth.runtime.settings import Settings
 from handsynth.training.schedules import LinearDecay
 from handsynth.training.system import HandBatch, PairBatch
 
-Count = Annotated[int, Meta(ge=1)]
-Weight = Annotated[float, Meta(ge=0)]
 
-
-class Pix2PixSettings(Settings, frozen=True, kw_only=True):
+class Pix2PixSettings(AdversarialSettings, frozen=True, kw_only=True):
     """Settings of :class:`Pix2Pix`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Annotated[int, Meta(ge=32, multiple_of=32)] = 256
@@ -57,17 +55,11 @@ class Pix2PixSettings(Settings, frozen=True, kw_only=True):
     """Random crop of training images, the same for pose and image; null for none."""
     adversarial_weight: Weight = 1.0
     l1_weight: Weight = 100.0
-    learning_rate: Annotated[float, Meta(gt=0)] = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
     decay: LinearDecay | None = LinearDecay(constant=100, decay=100, offset=1)
-    """Learning-rate schedule; constant without one."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of the averaged weights that generation uses; 0 = none."""
     curriculum: bool = False
     """Whether pairs come in order of their pose distance; targets are all that is learned from."""
     redraw_pairs: bool = False
     """Whether pairs are drawn anew for every epoch."""
-    batch: Count = 1
     steps: Count = 3_000_000
 
 
@@ -91,7 +83,7 @@ _PRESETS: dict[str, Pix2PixSettings] = {
 }
 
 
-class Pix2Pix:
+class Pix2Pix(AdversarialGenerator):
     """The system; see ``training.system.Generator`` for what its methods promise.
 
     Args:
@@ -100,39 +92,16 @@ class Pix2Pix:
     """
 
     name: ClassVar[str] = "pix2pix"
-    family: ClassVar[Literal["generator", "estimator"]] = "generator"
     reads_source: ClassVar[bool] = False
-    reads_depth: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Settings]] = _PRESETS
+    settings: Pix2PixSettings
 
     def __init__(self, settings: Pix2PixSettings, seed: int) -> None:
-        self.settings = settings
-        self._seed = seed
+        super().__init__(settings, seed)
         self._step = 0
         s = settings
-        self._networks: dict[str, nn.Module] = {
-            "generator": Unet(3, 3, s.width, halvings(s.size, s.levels), s.norm, s.dropout),
-            "critic": PatchDiscriminator(3 + 3, s.width, s.critic_layers, s.norm),
-        }
-        for name, network in self._networks.items():
-            initialise_normal(network, torch.Generator().manual_seed(entropy(seed, self.name, name) >> 1))
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def networks(self) -> dict[str, nn.Module]:
-        """``generator``, ``critic``."""
-        return self._networks
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One Adam per network, by its name."""
-        s = self.settings
-        return {
-            name: torch.optim.Adam(network.parameters(), lr=s.learning_rate, betas=s.betas)
-            for name, network in self._networks.items()
-        }
-
-    def schedule(self, step: int, steps: int) -> float:
-        """Constant, or the linear decay of the settings."""
-        return 1.0 if self.settings.decay is None else self.settings.decay.factor(step, steps)
+        self._add("generator", Unet(3, 3, s.width, halvings(s.size, s.levels), s.norm, s.dropout), initialise_normal)
+        self._add("critic", PatchDiscriminator(3 + 3, s.width, s.critic_layers, s.norm), initialise_normal)
 
     def step(self, batch: PairBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
         """Critic, then generator, once each; reads the target alone.
@@ -147,14 +116,14 @@ class Pix2Pix:
         fake = generator(pose)
 
         optimizers["critic"].zero_grad()
-        judged = adversarial_loss(critic(_pair(pose, fake.detach())), real=False)
-        judged = (judged + adversarial_loss(critic(_pair(pose, real)), real=True)) / 2
+        judged = adversarial_loss(critic(joined(pose, fake.detach())), real=False)
+        judged = (judged + adversarial_loss(critic(joined(pose, real)), real=True)) / 2
         backward(judged)
         optimizers["critic"].step()
 
         optimizers["generator"].zero_grad()
         with frozen(critic):
-            adversarial = adversarial_loss(critic(_pair(pose, fake)), real=True)
+            adversarial = adversarial_loss(critic(joined(pose, fake)), real=True)
             l1 = F.l1_loss(fake, real)
             backward(self.settings.adversarial_weight * adversarial + self.settings.l1_weight * l1)
         optimizers["generator"].step()
@@ -165,7 +134,7 @@ class Pix2Pix:
         """(B, 3, S, S) in [0, 1]; reads the target's keypoints and camera z alone."""
         generator = self._networks["generator"]
         with evaluating(generator):
-            return (generator(self._pose(batch.target)) + 1) / 2
+            return (generator(pose_picture(batch.target, self.settings.size, self.settings.pose_map)) + 1) / 2
 
     def state(self) -> dict[str, Any]:
         """Steps taken: they number the draws of crops."""
@@ -177,18 +146,10 @@ class Pix2Pix:
 
     def _training_pictures(self, hands: HandBatch) -> tuple[Tensor, Tensor]:
         """Pose and image, cropped alike."""
-        both = _pair(self._pose(hands), picture(hands))
+        both = joined(pose_picture(hands, self.settings.size, self.settings.pose_map), picture(hands))
         if self.settings.crop is not None:
             draws = torch.Generator().manual_seed(entropy(self._seed, self.name, "crop", self._step) >> 1)
             both = random_crop(both, draws, self.settings.crop)
         self._step += 1
         pose, image = (part.contiguous(memory_format=torch.channels_last) for part in both.chunk(2, dim=1))
         return pose, image
-
-    def _pose(self, hands: HandBatch) -> Tensor:
-        pose = pose_picture(hands, self.settings.size, self.settings.pose_map)
-        return pose.contiguous(memory_format=torch.channels_last)
-
-
-def _pair(pose: Tensor, image: Tensor) -> Tensor:
-    return torch.cat([pose, image], dim=1).contiguous(memory_format=torch.channels_last)

@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from handsynth.generators.pictures import picture
+from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.pictures import joined, picture
 from handsynth.networks.initialise import initialise_normal
 from handsynth.networks.losses import AdversarialLoss, adversarial_loss
 from handsynth.networks.modes import evaluating, frozen
 from handsynth.networks.perceptual import Perceptual, PerceptualLoss
 from handsynth.networks.resnet import Norm, ResnetDiscriminator
-from handsynth.runtime.seeds import entropy
-from handsynth.runtime.settings import Settings
 from handsynth.training.pool import HistoryPool
-from handsynth.training.schedules import LinearDecay
 from handsynth.training.system import HandBatch, PairBatch
 
-Count = Annotated[int, Meta(ge=1)]
-Weight = Annotated[float, Meta(ge=0)]
 
-
-class TransferSettings(Settings, frozen=True, kw_only=True):
+class TransferSettings(AdversarialSettings, frozen=True, kw_only=True):
     """Settings that MM-Hand and PATN have in common."""
 
     size: Annotated[int, Meta(ge=16, multiple_of=4)] = 256
@@ -53,12 +48,6 @@ class TransferSettings(Settings, frozen=True, kw_only=True):
     perceptual_weight: Weight = 10.0
     pool_size: Annotated[int, Meta(ge=0)] = 50
     """Entries in each discriminator's history pool."""
-    learning_rate: Annotated[float, Meta(gt=0)] = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    decay: LinearDecay | None = None
-    """Learning-rate schedule; constant without one."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of the averaged weights that generation uses; 0 = none."""
     curriculum: bool = True
     """Whether pairs come in order of their pose distance."""
     redraw_pairs: bool = False
@@ -67,7 +56,7 @@ class TransferSettings(Settings, frozen=True, kw_only=True):
     steps: Count = 500_000
 
 
-class PoseTransfer(abc.ABC):
+class PoseTransfer(AdversarialGenerator):
     """The training of both; see ``training.system.Generator`` for what its methods promise.
 
     Args:
@@ -77,24 +66,15 @@ class PoseTransfer(abc.ABC):
         seed: fixes the initial weights and the draws of the history pools.
     """
 
-    name: ClassVar[str]
-    family: ClassVar[Literal["generator", "estimator"]] = "generator"
     reads_source: ClassVar[bool] = True
     settings: TransferSettings
 
     def __init__(self, settings: TransferSettings, generator: nn.Module, pose_channels: int, seed: int) -> None:
-        self.settings = settings
-        self._networks: dict[str, nn.Module] = {
-            "generator": generator,
-            "critic_pose": self._critic(3 + pose_channels),
-            "critic_appearance": self._critic(3 + 3),
-        }
-        for name, network in self._networks.items():
-            initialise_normal(network, torch.Generator().manual_seed(entropy(seed, self.name, name) >> 1))
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._pools = {
-            name: HistoryPool(settings.pool_size, seed, name) for name in ("critic_pose", "critic_appearance")
-        }
+        super().__init__(settings, seed)
+        self._add("generator", generator, initialise_normal)
+        for name, channels in (("critic_pose", 3 + pose_channels), ("critic_appearance", 3 + 3)):
+            self._add(name, self._critic(channels), initialise_normal)
+            self._pools[name] = HistoryPool(settings.pool_size, seed, name)
         self._perceptual = None if settings.perceptual is None else PerceptualLoss(settings.perceptual)
 
     def _critic(self, channels: int) -> nn.Module:
@@ -118,22 +98,6 @@ class PoseTransfer(abc.ABC):
             losses["perceptual"] = (self.settings.perceptual_weight, self._perceptual(made, real))
         return losses
 
-    def networks(self) -> dict[str, nn.Module]:
-        """``generator``, ``critic_pose`` (D_PB), ``critic_appearance`` (D_PP)."""
-        return self._networks
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """One Adam per network, by its name."""
-        s = self.settings
-        return {
-            name: torch.optim.Adam(network.parameters(), lr=s.learning_rate, betas=s.betas)
-            for name, network in self._networks.items()
-        }
-
-    def schedule(self, step: int, steps: int) -> float:
-        """Constant, or the linear decay of the settings."""
-        return 1.0 if self.settings.decay is None else self.settings.decay.factor(step, steps)
-
     def step(self, batch: PairBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
         """Generator, appearance critic, pose critic, once each.
 
@@ -155,7 +119,7 @@ class PoseTransfer(abc.ABC):
         optimizers["generator"].zero_grad()
         fake = self._forward(look, pose, source, target)
         with frozen(*critics):
-            logits = [critic(pair(fake, condition)) for critic, condition in zip(critics, (look, pose), strict=True)]
+            logits = [critic(joined(fake, condition)) for critic, condition in zip(critics, (look, pose), strict=True)]
             adversarial = torch.stack([self._adversarial_loss(each, real=True) for each in logits]).mean()
             losses = self._image_losses(fake, real, target)
             total = self.settings.adversarial_weight * adversarial
@@ -189,8 +153,8 @@ class PoseTransfer(abc.ABC):
         critic = self._networks[name]
         optimizers[name].zero_grad()
         loss = (
-            self._adversarial_loss(critic(pair(*real)), real=True)
-            + self._adversarial_loss(critic(pair(*fake)), real=False)
+            self._adversarial_loss(critic(joined(*real)), real=True)
+            + self._adversarial_loss(critic(joined(*fake)), real=False)
         ) / 2
         backward(self.settings.adversarial_weight * loss)
         optimizers[name].step()
@@ -206,18 +170,3 @@ class PoseTransfer(abc.ABC):
         with evaluating(self._networks["generator"]):
             output = self._forward(picture(batch.source), pose, batch.source, batch.target)
         return (output + 1) / 2
-
-    def state(self) -> dict[str, Any]:
-        """What the history pools hold."""
-        return {name: pool.state() for name, pool in self._pools.items()}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state` gave, on the networks' device."""
-        device = next(self._networks["generator"].parameters()).device
-        for name, pool in self._pools.items():
-            pool.load_state({key: value.to(device) for key, value in state[name].items()})
-
-
-def pair(first: Tensor, second: Tensor) -> Tensor:
-    """Two stacks of maps (B, C, S, S) laid on each other."""
-    return torch.cat([first, second], dim=1).contiguous(memory_format=torch.channels_last)

@@ -141,17 +141,44 @@ def bone_maps(
     return (levels / white)[:, None].repeat(1, 3, 1, 1)
 
 
+def depth_bone_map(
+    keypoints_px: Float[Tensor, "B 21 2"], levels: Float[Tensor, "B 21"], size: int, half_width: float = 2.0
+) -> Float[Tensor, "B 1 S S"]:
+    """20 short thin bones in the mean level of their ends, the larger one where they overlap: MM-Hand's MSRA loader.
+
+    Args:
+        keypoints_px: (B, 21, 2) in px.
+        levels: (B, 21) what each joint's depth is drawn as, 0 for background; NaN where unknown.
+        size: image side S in px.
+        half_width: of each ellipse, in px of a 256 px image; scaled with the image. It is two thirds of its bone long.
+
+    Returns:
+        (B, 1, S, S) float32 on the keypoints' device; background, and a bone with an unknown end, 0.
+    """
+    radius = max(1, round(half_width * size / REFERENCE_SIZE))
+    maps = np.zeros((len(keypoints_px), size, size), dtype=np.float32)
+    drawn = levels.detach().float().cpu().numpy()
+    for image, keypoints, level in zip(maps, keypoints_px.detach().cpu().numpy(), drawn, strict=True):
+        known = _drawable(keypoints) & np.isfinite(level)
+        bones = [(level[list(bone)].mean(), *bone) for bone in BONES if known[list(bone)].all()]
+        for mean, parent, child in sorted(bones):
+            _bone(image, keypoints[parent], keypoints[child], radius, float(mean), reach=1 / 3)
+    return torch.from_numpy(maps)[:, None].to(keypoints_px.device)
+
+
 def _drawable(keypoints: np.ndarray) -> np.ndarray:
     return (np.abs(np.nan_to_num(keypoints, nan=np.inf)) < _DRAWABLE_PX).all(-1)
 
 
-def _bone(image: np.ndarray, start: np.ndarray, end: np.ndarray, radius: int, level: int) -> None:
-    """Fill the ellipse on the bone from ``start`` to ``end`` (2,): half axes (length / 2, radius)."""
+def _bone(
+    image: np.ndarray, start: np.ndarray, end: np.ndarray, radius: int, level: int | float, reach: float = 0.5
+) -> None:
+    """Fill the ellipse on the bone from ``start`` to ``end`` (2,): half axes (length times ``reach``, radius)."""
     along = start.astype(np.float64) - end
     centre = (start.astype(np.float64) + end) / 2
     outline = cv2.ellipse2Poly(
         (int(centre[0]), int(centre[1])),
-        (int(math.hypot(*along) / 2), radius),
+        (int(math.hypot(*along) * reach), radius),
         int(math.degrees(math.atan2(along[1], along[0]))),
         0,
         360,

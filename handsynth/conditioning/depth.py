@@ -169,6 +169,31 @@ def hand_relative(
     return torch.nan_to_num((depth_mm - middle) / half, nan=1.0).clamp(-1.0, 1.0)
 
 
+# --- and back -----------------------------------------------------------------------------------------------------
+
+
+def mm_from_hand_relative(
+    values: Float[Tensor, "B 1 H W"], joints_mm: Float[Tensor, "B 21 3"], margin_mm: float = 20.0
+) -> Float[Tensor, "B 1 H W"]:
+    """Depth in mm from what :func:`hand_relative` made of it; -1 is the near end of the range."""
+    near, far = known_range(joints_mm[:, None, :, 2:])
+    return values * ((far - near) / 2 + margin_mm) + (far + near) / 2
+
+
+def mm_from_inverted_700(values: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 1 H W"]:
+    """Depth in mm from what :func:`inverted_700` made of it; NaN from 695 mm on, too near to the background's 0."""
+    depth_mm = 700.0 - 700.0 * values
+    return torch.where(depth_mm < 695.0, depth_mm, torch.nan)
+
+
+def hand_alone(
+    depth_mm: Float[Tensor, "B 1 H W"], joints_mm: Float[Tensor, "B 21 3"], before_mm: float, behind_mm: float
+) -> Float[Tensor, "B 1 H W"]:
+    """The map with NaN where it lies farther before or behind the joints' z range than this; all NaN without joints."""
+    near, far = known_range(joints_mm[:, None, :, 2:])
+    return torch.where((depth_mm >= near - before_mm) & (depth_mm <= far + behind_mm), depth_mm, torch.nan)
+
+
 RANGES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "signed_700": signed_700,
     "inverted_700": inverted_700,

@@ -13,6 +13,7 @@ GENERATORS: dict[str, str] = {
     "patn": "handsynth.generators.patn:Patn",
     "pg2": "handsynth.generators.pg2:PG2",
     "posegan": "handsynth.generators.posegan:PoseGAN",
+    "pose_to_depth": "handsynth.generators.pose_to_depth:PoseToDepth",
 }
 """Name -> ``module:class``; imported only when asked for."""
 

@@ -16,9 +16,10 @@ from handsynth.metrics.protocol import Protocol, counted_joints, lift
 from handsynth.networks.pretrained import WeightsFile
 from handsynth.runtime import files, progress
 from handsynth.runtime.settings import pretty_json
+from handsynth.stages.depth_scores import score_depth
 from handsynth.stages.image_scores import score_images
 from handsynth.stages.judge import load_judge
-from handsynth.stages.systems import load_run
+from handsynth.stages.systems import load_run, system_kind
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training.batches import Hands
@@ -53,8 +54,8 @@ def evaluate(
         run: run name or folder; the only run by default. Or a Parquet file of predictions with columns ``key`` and
             ``joints_mm`` (63 numbers, camera frame): then the scores are written beside it.
         store: store to score on; by default the one the run was trained on.
-        split: ``test`` (default for estimators) or ``held-out``: the training moments outside the reduced set
-            (default for generators, whose work it is to fill them in).
+        split: ``test`` (default for estimators and for generators of depth) or ``held-out``: the training moments
+            outside the reduced set (default for other generators, whose work it is to fill them in).
         judge: of a generator's images: the run of an estimator that saw no generated image. It gives pose fidelity,
             PCKb and a Frechet distance in its own features. For reported scores it may have been trained on all of the
             training split; the protocol says on what.
@@ -75,17 +76,20 @@ def evaluate(
         return _evaluate_predictions(Path(run), space.store(store), split or "test")
     folder = space.run(run)
     info = read_run(folder)
-    if info.family != "generator":
+    if info.family != "generator" or _makes_depth(info):
         _refuse(for_images, f"the {info.family} {info.system}", info.name)
-    data = _store_of(space, info, store)
+    data = store_of(space, info, store)
     parts = split_store(data, info.alpha, info.seed, info.contiguous)
     system, checkpoint = load_run(folder, info)
     where = Device.choose(device).torch_device
     for network in system.networks().values():
         network.to(where)
-    if info.family == "generator":
+    if _makes_depth(info):
+        split = split or "test"
+        evaluation = score_depth(system, info, data, split, chosen_slots(parts, split), where)
+    elif info.family == "generator":
         split = split or ("held-out" if len(parts.held_out) else "test")
-        targets = _chosen(parts, split)
+        targets = chosen_slots(parts, split)
         judging = load_judge(space, judge, data, targets, where) if judge is not None else None
         evaluation = score_images(system, info, data, parts, split, targets, where, judging, weights)
     else:
@@ -106,7 +110,17 @@ def _refuse(option: str, found: str, where: str) -> None:
         raise UsageError(sentence(f"a generator's run beside {option}", found, where))
 
 
-def _store_of(space: Workspace, info: RunInfo, store: str | None) -> Store:
+def _makes_depth(info: RunInfo) -> bool:
+    return info.family == "generator" and system_kind(info.system).makes == "depth"
+
+
+def store_of(space: Workspace, info: RunInfo, store: str | None) -> Store:
+    """The store to score a run on: the one that is named, or the one it was trained on.
+
+    Raises:
+        UsageError: none is named, and that one is not known or has changed.
+        MissingError: there is no such store.
+    """
     if store is not None:
         return space.store(store)
     if info.converted:
@@ -119,7 +133,12 @@ def _store_of(space: Workspace, info: RunInfo, store: str | None) -> Store:
     return data
 
 
-def _chosen(parts: Split, split: str) -> np.ndarray:
+def chosen_slots(parts: Split, split: str) -> np.ndarray:
+    """The slots of the ``test`` or the ``held-out`` part.
+
+    Raises:
+        UsageError: there are none.
+    """
     slots = parts.test if split == "test" else parts.held_out
     if len(slots) == 0:
         raise UsageError(sentence(f"{split} samples", "none", "the store", "choose another --split"))
@@ -129,7 +148,7 @@ def _chosen(parts: Split, split: str) -> np.ndarray:
 def _evaluate_estimator(
     system: System, info: RunInfo, data: Store, parts: Split, split: str, device: torch.device, folder: Path
 ) -> Evaluation:
-    protocol, slots = Protocol(), _chosen(parts, split)
+    protocol, slots = Protocol(), chosen_slots(parts, split)
     truth = data.column("joints_mm", slots)
     counted = counted_joints(truth, data.column("joint_state", slots), protocol)
     predicted = predict(system, Hands(data, slots, system.settings.size), truth, protocol, device)
@@ -196,7 +215,7 @@ def _write_predictions(path: Path, data: Store, slots: np.ndarray, predicted: np
 
 def _evaluate_predictions(path: Path, data: Store, split: str) -> Path:
     """Score joints that somebody else predicted; hands without a prediction are an error, not left out."""
-    protocol, slots = Protocol(), _chosen(split_store(data), split)
+    protocol, slots = Protocol(), chosen_slots(split_store(data), split)
     try:
         table = pq.read_table(path, columns=["key", "joints_mm"]).to_pydict()
     except (OSError, pa.ArrowException, KeyError) as error:
@@ -230,8 +249,9 @@ def _evaluate_predictions(path: Path, data: Store, split: str) -> Path:
 
 
 def _say_if_trivial_wins(evaluation: Evaluation) -> None:
-    first = next(iter(evaluation.better))
-    trained = evaluation.rows[0].values[first]
+    trained = evaluation.rows[0].values
+    first = next((score for score in evaluation.better if score in trained), "")
+    sign = 1 if evaluation.better.get(first) == "lower" else -1
     for row in evaluation.rows[1:]:
-        if "oracle" not in row.name and row.values[first] <= trained:
+        if "oracle" not in row.name and first in row.values and sign * row.values[first] <= sign * trained[first]:
             progress.say(f"{evaluation.run} does not beat the {row.name} ({first} {row.values[first]:.3g})")

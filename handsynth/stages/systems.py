@@ -1,4 +1,8 @@
-"""Wires systems: finds them by name, chooses presets by device, gives generators their depth provider."""
+"""Wires systems: finds them by name, chooses presets by device, gives generators their depth provider and their judge.
+
+A run that used others (a trained network for its depth maps, an estimator as its guide) holds their names and the
+hashes of their weights; they are found beside it, so that a folder of runs may move as a whole.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from handsynth.conditioning.depth import capsule_depth
-from handsynth.conditioning.remembered import RememberedDepth
-from handsynth.errors import UsageError, sentence
+from handsynth.errors import MissingError, UsageError, sentence
 from handsynth.estimators import estimator_names, get_estimator
 from handsynth.generators import generator_names, get_generator
 from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings, convert, override
+from handsynth.stages.depth_provider import CAPSULES, depth_provider
+from handsynth.stages.guide import pose_judge
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
 from handsynth.training.loop import Device, load_trained
-from handsynth.training.run import RunInfo
-from handsynth.training.system import System
+from handsynth.training.run import DepthRef, RunInfo, RunRef, read_run
+from handsynth.training.system import DepthProvider, PoseJudge, System
 
 
 def system_kind(name: str) -> Any:
@@ -48,21 +52,73 @@ def choose_settings(
     return preset, override(presets[preset], assignments)
 
 
-def build_system(name: str, settings: Settings | dict[str, Any], seed: int) -> System:
-    """A system with fresh weights; plain values (from ``run.json``) become its settings type first."""
+def build_system(
+    name: str,
+    settings: Settings | dict[str, Any],
+    seed: int,
+    provider: DepthProvider | None = None,
+    judge: PoseJudge | None = None,
+) -> System:
+    """A system with fresh weights; plain values (from ``run.json``) become its settings type first.
+
+    Args:
+        provider: of the depth maps that a generator reads; drawn capsules by default.
+        judge: of a generator's pose loss.
+    """
     kind = system_kind(name)
     if isinstance(settings, dict):
         settings = convert(settings, type(next(iter(kind.presets.values()))), f"run.json of {name}")
+    more = {} if judge is None else {"judge": judge}
     if kind.family == "generator" and kind.reads_depth:
-        return kind(settings, RememberedDepth(capsule_depth), seed)
-    return kind(settings, seed)
+        return kind(settings, provider or depth_provider(CAPSULES), seed, **more)
+    return kind(settings, seed, **more)
+
+
+def used_depth(folder: Path, ref: DepthRef | None) -> DepthProvider:
+    """The depth provider that the run in ``folder`` used, or is going to use.
+
+    Raises:
+        MissingError, UsageError: see :func:`used_run`.
+    """
+    if ref is None or ref.run is None:
+        return depth_provider(CAPSULES if ref is None else ref.kind)
+    return depth_provider(ref.name, used_run(folder, ref.run))
+
+
+def used_judge(folder: Path, ref: RunRef | None) -> PoseJudge | None:
+    """The judge of the pose loss of the run in ``folder``; None where it has none.
+
+    Raises:
+        MissingError, UsageError: see :func:`used_run`; or it is no estimator that can judge.
+    """
+    return None if ref is None else pose_judge(used_run(folder, ref))
+
+
+def used_run(folder: Path, ref: RunRef) -> System:
+    """The trained system of a run that the one in ``folder`` used: it lies beside it.
+
+    Raises:
+        MissingError: there is none of that name.
+        UsageError: it has other weights now.
+    """
+    other = folder.parent / ref.name
+    if not (other / "run.json").is_file():
+        expected = f"the run {ref.name} beside {folder.name}, which uses it"
+        raise MissingError(sentence(expected, "none", folder.parent, "put it there, or train without it"))
+    system, weights = load_run(other, read_run(other))
+    if weights != ref.weights:
+        expected = f"the weights {ref.weights[:12]} that {folder.name} was trained with"
+        advice = f"train {folder.name} again: --overwrite"
+        raise UsageError(sentence(expected, f"others ({weights[:12]})", other, advice))
+    return system
 
 
 def load_run(folder: Path, info: RunInfo) -> tuple[System, str]:
     """A run's system with its newest weights, and their hash.
 
     Raises:
-        UsageError: it has no checkpoint yet.
+        UsageError: it has no checkpoint yet, or a run that it reads depth from has other weights now.
+        MissingError: that run is gone.
         DataError: the checkpoint is damaged.
     """
     checkpoint = latest_checkpoint(folder / "checkpoints")
@@ -71,5 +127,6 @@ def load_run(folder: Path, info: RunInfo) -> tuple[System, str]:
     step = load_checkpoint(checkpoint)[0].step
     if step < info.steps:
         progress.say(f"{info.name} is trained to step {step} of {info.steps} only")
-    system = build_system(info.system, info.settings, info.seed)
-    return system, load_trained(system, checkpoint, info.seed)
+    # Nothing but training asks the judge.
+    system = build_system(info.system, info.settings, info.own_seed, used_depth(folder, info.depth))
+    return system, load_trained(system, checkpoint, info.own_seed)

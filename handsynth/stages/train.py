@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from handsynth.poseindex.distance import unit
 from handsynth.poseindex.identity import identity
 from handsynth.runtime import progress
 from handsynth.runtime.settings import canonical_json
-from handsynth.stages.systems import build_system, choose_settings
+from handsynth.stages.depth_provider import CAPSULES, FIT_SECONDS, SIMULATOR
+from handsynth.stages.systems import build_system, choose_settings, system_kind, used_depth, used_judge
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
-from handsynth.training import loop
-from handsynth.training.batches import BatchSource, HandBatches, Hands, PairBatches
+from handsynth.training import compilation, loop
+from handsynth.training.batches import BatchSource, DepthBatches, HandBatches, Hands, PairBatches
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
-from handsynth.training.run import RunInfo, StartRef, StoreRef, read_run, write_run
+from handsynth.training.run import DepthRef, RunInfo, RunRef, StoreRef, read_run, write_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import System
 
@@ -38,10 +39,14 @@ def train(
     preset: str | None = None,
     steps: int | None = None,
     seed: int = 0,
+    weights_seed: int | None = None,
     contiguous: bool = False,
     start: str | None = None,
+    depth: str = CAPSULES,
+    guide: str | None = None,
     device: str = "auto",
     precision: str = "auto",
+    compile: str = "auto",
     settings: Sequence[str] = (),
     name: str | None = None,
     overwrite: bool = False,
@@ -58,41 +63,59 @@ def train(
         add: store that joins the training set: an augmented one, which must come from this reduced set, whose kept
             samples count like the others; or a simulated one, whose training split fills half of every batch.
         steps: optimisation steps; the preset's by default. Arms of a comparison need equal steps.
+        weights_seed: of weights, order and pairs, where another network on the reduced set of ``seed`` is wanted.
         start: trained run of the same system whose weights to begin with: pre-train on many hands, then go on with few.
+        depth: of a generator that reads depth maps, what makes them from joints: ``capsules``, ``simulator``, or a
+            trained run of a system that makes depth. One on another store is usual; one on this store must have learned
+            from the same reduced set.
+        guide: trained run of the estimator in a generator's pose loss (``mmhand`` with ``pose_maps_weight`` or
+            ``pose_depth_weight`` above 0), which saw nothing of this store but the reduced set.
         precision: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU, float32 on a CPU.
+        compile: the networks, for speed: ``on``, ``off``, or ``auto``: on a GPU where the estimate is over ten minutes;
+            a training that is resumed goes on as it began. Without a working compiler they run as they are.
         settings: ``key=value`` texts over the preset.
         name: run folder; by default made from store, system, alpha, and what was added or started from.
         yes: train even where the estimate is over an hour.
         dry_run: say what would be done, train nothing.
 
     Raises:
-        UsageError: wrong names or values, a start that has seen what this training must not, or a long training
-            without ``yes``.
+        UsageError: wrong names or values, a start, a guide or a depth run that has seen what this training must not,
+            or a long training without ``yes``.
         StoreError: a run of that name was made with other settings.
     """
     space, where = Workspace.of(workspace), loop.Device.choose(device, precision)
+    compilation.check_mode(compile)
     data = space.store(store)
     chosen_preset, chosen = choose_settings(system, preset, where, settings)
     split = split_store(data, alpha, seed, contiguous)
     added = _added(space, data, add, split) if add is not None else None
     begin = trained_run(space, data, start, system, split) if start is not None else None
-    trained = build_system(system, chosen, seed)
-    batches = _batches(trained, data, split, added, seed)
+    own_seed = seed if weights_seed is None else weights_seed
+    depths = _depth_ref(space, data, depth, system, chosen, split)
+    judging = _guide_ref(space, data, guide, chosen, split)
+    name = name or run_name(
+        data, system, alpha, seed, contiguous, added.name if added else None, preset, begin.name if begin else None,
+        depths.name if depths else None, judging.name if judging else None,
+    )  # fmt: skip
+    folder = space.new_run(name)
+    provider, judge = used_depth(folder, depths), used_judge(folder, judging)
+    trained = build_system(system, chosen, own_seed, provider, judge)
+    batches = training_batches(trained, data, split, added, own_seed)
     info = RunInfo(
-        name=name
-        or run_name(
-            data, system, alpha, seed, contiguous, added.name if added else None, preset, begin.name if begin else None
-        ),
+        name=name,
         system=system,
         family=trained.family,
         preset=chosen_preset,
         settings=msgspec.json.decode(canonical_json(chosen)),
         store=StoreRef(name=store_name(data.address), hash=data.hash),
         added=StoreRef(name=added.name, hash=added.store.hash) if added else None,
-        start=StartRef(name=begin.name, weights=begin.weights) if begin else None,
+        start=begin.ref if begin else None,
+        depth=depths,
+        guide=judging,
         alpha=alpha,
         contiguous=contiguous,
         seed=seed,
+        weights_seed=weights_seed,
         precision=where.precision,
         steps=steps if steps is not None else trained.settings.steps,
         samples=len(split.reduced),
@@ -103,14 +126,13 @@ def train(
     )
     if info.steps < 1:
         raise UsageError(sentence("at least 1 step", str(info.steps), "--steps"))
-    folder = space.new_run(info.name)
     if not overwrite and is_finished(folder, info):
         progress.say(f"{info.name} is trained already: {folder}")
         return folder
     _refuse_other(folder, info, overwrite)
     if not dry_run and overwrite:
         _clear(folder)
-    seconds = loop.estimate_seconds(lambda: build_system(system, chosen, seed), batches, where, info.steps)
+    seconds = _estimate(lambda: build_system(system, chosen, own_seed, provider, judge), batches, where, info)
     _announce(info, where, seconds)
     if seconds > _LONG_SECONDS and not yes:
         found = f"an estimate of {progress.duration(seconds)}"
@@ -119,15 +141,21 @@ def train(
         )
     if dry_run:
         return folder
-    write_run(folder, msgspec.structs.replace(info, estimated_seconds=round(seconds, 1)))
+    begun = read_run(folder) if latest_checkpoint(folder / "checkpoints") is not None else None
+    compiled = _compiles(compile, begun, where, seconds)
+    ever = compiled or (begun is not None and begun.compiled)
+    write_run(folder, msgspec.structs.replace(info, estimated_seconds=round(seconds, 1), compiled=ever))
     first = begin.checkpoint if begin else None
-    loop.train(trained, batches, folder, steps=info.steps, seed=seed, device=where, title=info.name, start=first)
+    loop.train(
+        trained, batches, folder, steps=info.steps, seed=own_seed, device=where, title=info.name, start=first,
+        compiled=compiled,
+    )  # fmt: skip
     return folder
 
 
 def run_name(
     store: Store, system: str, alpha: float, seed: int, contiguous: bool, added: str | None, preset: str | None,
-    start: str | None = None,
+    start: str | None = None, depth: str | None = None, guide: str | None = None,
 ) -> str:  # fmt: skip
     """Default name of a run: what sets it apart from its neighbours, nothing else."""
     parts = [store_name(store.address), system]
@@ -141,6 +169,10 @@ def run_name(
         parts.append(f"add-{kind}")
     if start:
         parts.append(f"from-{start}")
+    if depth:
+        parts.append(f"depth-{depth}")
+    if guide:
+        parts.append(f"guide-{guide}")
     if preset:
         parts.append(preset)
     if seed:
@@ -167,6 +199,8 @@ class _Added:
     store: Store
     slots: np.ndarray
     balanced: bool = False
+    judge: str = ""
+    """Settings hash of the estimator that chose the slots."""
 
 
 def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
@@ -188,7 +222,8 @@ def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
                 advice,
             )
         )
-    return _Added(store_name(store.address), store, store.kept)
+    judge = plan.settings.get("judge", {}).get("settings_hash", "")
+    return _Added(store_name(store.address), store, store.kept, judge=judge)
 
 
 @dataclass(frozen=True)
@@ -200,12 +235,17 @@ class TrainedRun:
     checkpoint: Path
     weights: str
 
+    @property
+    def ref(self) -> RunRef:
+        """How ``run.json`` speaks of it."""
+        return RunRef(name=self.name, weights=self.weights)
+
 
 def trained_run(space: Workspace, data: Store, name: str, system: str, split: Split) -> TrainedRun:
-    """A run to begin with or to augment with.
+    """A run to begin with, to be guided by, to read depth from or to augment with.
 
     Raises:
-        UsageError: it is not of that system, has no checkpoint, or it or what it began with read more of this store
+        UsageError: it is not of that system, has no checkpoint, or it or a run that it used read more of this store
             than its reduced set.
     """
     folder = space.run(name)
@@ -214,18 +254,52 @@ def trained_run(space: Workspace, data: Store, name: str, system: str, split: Sp
     if info.system != system or checkpoint is None:
         found = "one without checkpoints" if checkpoint is None else f"one of {info.system}"
         raise UsageError(sentence(f"a trained run of {system}", found, folder, "train it first"))
-    seen: RunInfo | None = info
-    while seen is not None:
-        if seen.store.hash == data.hash and seen.reduced_set != split.hash:
-            advice = "start from a run with the same --alpha, --seed and --contiguous, or on another store"
+    for seen in with_used(space, info):
+        added_here = seen.added is not None and seen.added.hash == data.hash
+        if added_here or (seen.store.hash == data.hash and seen.reduced_set != split.hash):
+            advice = "use a run with the same --alpha, --seed and --contiguous, or on another store"
             raise UsageError(
-                sentence("a start that saw this reduced set alone", f"{seen.name}, which saw more", folder, advice)
+                sentence("a run that saw this reduced set alone", f"{seen.name}, which saw more", folder, advice)
             )
-        seen = read_run(space.run(seen.start.name)) if seen.start else None
     return TrainedRun(folder.name, folder, checkpoint, load_checkpoint(checkpoint)[0].weights)
 
 
-def _batches(system: System, data: Store, split: Split, added: _Added | None, seed: int) -> BatchSource:
+def with_used(space: Workspace, info: RunInfo) -> Iterator[RunInfo]:
+    """A run and all whose weights went into it: starts, guides, depth runs, and theirs."""
+    yield info
+    for used in (info.start, info.guide, info.depth.run if info.depth else None):
+        if used is not None:
+            yield from with_used(space, read_run(space.run(used.name)))
+
+
+def _depth_ref(space: Workspace, data: Store, depth: str, system: str, settings: Any, split: Split) -> DepthRef | None:
+    """What ``--depth`` names; None for capsules."""
+    if depth == CAPSULES:
+        return None
+    kind = system_kind(system)
+    if kind.family != "generator" or not kind.reads_depth or not getattr(settings, "depth_stream", True):
+        raise UsageError(sentence("a generator that reads depth", system, f"--depth {depth}", "leave --depth out"))
+    if depth == SIMULATOR:
+        return DepthRef(kind="simulator")
+    maker = read_run(space.run(depth)).system
+    if getattr(system_kind(maker), "makes", "") != "depth":
+        expected = f"{CAPSULES}, {SIMULATOR} or the run of a system that makes depth"
+        raise UsageError(sentence(expected, f"a run of {maker}", f"--depth {depth}"))
+    return DepthRef(kind="run", run=trained_run(space, data, depth, maker, split).ref)
+
+
+def _guide_ref(space: Workspace, data: Store, guide: str | None, settings: Any, split: Split) -> RunRef | None:
+    """What ``--guide`` names."""
+    if guide is None:
+        return None
+    if not any(getattr(settings, f"pose_{what}_weight", 0) > 0 for what in ("maps", "depth")):
+        advice = "train mmhand with --set pose_maps_weight=... or pose_depth_weight=..., or leave --guide out"
+        raise UsageError(sentence("a system with a pose loss to guide", "none", f"--guide {guide}", advice))
+    return trained_run(space, data, guide, read_run(space.run(guide)).system, split).ref
+
+
+def training_batches(system: System, data: Store, split: Split, added: _Added | None, seed: int) -> BatchSource:
+    """What a system is trained on: pairs of the reduced set for a generator, else its hands and the added ones."""
     size, count = system.settings.size, system.settings.batch
     hands = Hands(data, split.reduced, size)
     if system.family == "generator":
@@ -233,16 +307,42 @@ def _batches(system: System, data: Store, split: Split, added: _Added | None, se
             raise UsageError(sentence("an estimator", f"the generator {system.name}", "--add", "leave --add out"))
         if len(hands) < 2:
             raise UsageError(sentence("at least 2 training samples", str(len(hands)), data.address, "raise --alpha"))
+        if getattr(system, "makes", "rgb") == "depth":
+            if not data.has("depth"):
+                raise UsageError(sentence(f"a store with depth for {system.name}", "one without", data.address))
+            return DepthBatches(hands, count, seed)
         features = pose_features(data, split.reduced)
         return PairBatches(hands, features, count, seed, system.settings.curriculum, system.settings.redraw_pairs)
     if added is None:
         return HandBatches([hands], count, seed)
+    if added.judge == loop.settings_hash(system, seed):
+        expected, found = "an estimator other than the judge of the images", "the very network that chose them"
+        advice = "judge by one of another --weights-seed or of other settings"
+        raise UsageError(sentence(expected, found, f"--add {added.name}", advice))
     return HandBatches([hands, Hands(added.store, added.slots, size)], count, seed, added.balanced)
+
+
+def _estimate(build: Callable[[], System], batches: BatchSource, device: loop.Device, info: RunInfo) -> float:
+    """Seconds that a training will take."""
+    if info.depth is None or info.depth.kind != SIMULATOR:
+        return loop.estimate_seconds(build, batches, device, info.steps)
+    # A hand is fitted the first time it is met, not in every step.
+    first = batches(0)
+    return loop.estimate_seconds(build, lambda step: first, device, info.steps) + info.samples * FIT_SECONDS
+
+
+def _compiles(mode: str, begun: RunInfo | None, device: loop.Device, seconds: float) -> bool:
+    """Whether to compile: as asked; else as a run that is resumed has begun, or where it pays."""
+    if mode == "auto":
+        wanted = begun.compiled if begun else compilation.pays(device.torch_device, seconds)
+    else:
+        wanted = mode == "on"
+    return wanted and compilation.can_compile(device.torch_device)
 
 
 def _same(old: RunInfo, new: RunInfo) -> bool:
     def core(info: RunInfo) -> dict[str, Any]:
-        return msgspec.to_builtins(msgspec.structs.replace(info, estimated_seconds=0.0, handsynth=""))
+        return msgspec.to_builtins(msgspec.structs.replace(info, estimated_seconds=0.0, compiled=False, handsynth=""))
 
     return core(old) == core(new)
 
@@ -251,7 +351,7 @@ def _refuse_other(folder: Path, info: RunInfo, overwrite: bool) -> None:
     if overwrite or not (folder / "run.json").is_file() or _same(read_run(folder), info):
         return
     old, new = msgspec.to_builtins(read_run(folder)), msgspec.to_builtins(info)
-    skipped = ("estimated_seconds", "handsynth")
+    skipped = ("estimated_seconds", "compiled", "handsynth")
     differ = [key for key in new if old.get(key) != new[key] and key not in skipped]
     advice = "use another --name, or --overwrite to train again"
     raise StoreError(sentence("a run of the same settings", f"another {', '.join(differ)}", folder, advice))

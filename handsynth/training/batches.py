@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from handsynth.hand.joints import OTHER_BODY
 from handsynth.hand.sample import LABELLED
 from handsynth.imaging.warp import resize_stack
 from handsynth.poseindex.curriculum import curriculum_order, draw_pairs
@@ -19,12 +21,14 @@ from handsynth.store.read import Store
 from handsynth.training.system import HandBatch, PairBatch
 
 _CACHE_BYTES = 1 << 30
+_FLESH_MM = 20.0  # before and behind the joints
 
 
 class Hands:
     """Some slots of one store, as batches at a working size.
 
-    Images are kept in memory at that size once read, where all of them fit in 1 GiB; otherwise read each time.
+    Images and depth maps are kept in memory at that size once read, where all of them fit in 1 GiB; otherwise read each
+    time.
     """
 
     def __init__(self, store: Store, slots: np.ndarray, size: int) -> None:
@@ -37,30 +41,49 @@ class Hands:
         camera = store.column("camera", self.slots)[:, :4]
         moved = np.concatenate([camera[:, :2] * scale, (camera[:, 2:] + 0.5) * scale - 0.5], axis=1)
         self.camera = moved.astype(np.float32)
-        fits = len(self.slots) * size * size * 3 <= _CACHE_BYTES
-        self._images = np.empty((len(self.slots) if fits else 0, size, size, 3), dtype=np.uint8)
-        self._held = np.zeros(len(self._images), dtype=bool)
+        self._images = _Kept(len(self.slots), (size, size, 3), np.uint8, self._read_images)
+        self._depths = _Kept(len(self.slots), (size, size), np.float32, self._read_depths)
 
     def __len__(self) -> int:
         return len(self.slots)
 
     def images(self, positions: np.ndarray) -> np.ndarray:
         """(n, size, size, 3) uint8 of these positions in ``slots``."""
-        if not len(self._images):
-            return resize_stack(self.store.rgb(self.slots[positions]), self.size)
-        wanted = np.unique(positions)
-        wanted = wanted[~self._held[wanted]]
-        for start in range(0, len(wanted), 64):
-            part = wanted[start : start + 64]
-            self._images[part] = resize_stack(self.store.rgb(self.slots[part]), self.size)
-            self._held[part] = True
-        return self._images[positions]
+        return self._images(positions)
 
-    def batch(self, positions: np.ndarray, pixels: bool = True) -> HandBatch:
-        """The hands at these positions in ``slots``; without ``pixels`` no image is read."""
-        rgb = None
+    def depths_mm(self, positions: np.ndarray) -> np.ndarray:
+        """(n, size, size) float32 camera z of these positions in ``slots``, NaN but for the hand: the nearest pixel's.
+
+        The hand is what the mask says; where it says nothing, what lies within 20 mm of the known joints' z range.
+
+        Raises:
+            StoreError: the store has no depth.
+        """
+        return self._depths(positions)
+
+    def _read_images(self, positions: np.ndarray) -> np.ndarray:
+        return resize_stack(self.store.rgb(self.slots[positions]), self.size)
+
+    def _read_depths(self, positions: np.ndarray) -> np.ndarray:
+        slots, side = self.slots[positions], self.store.info.plan.size
+        pixel = ((np.arange(self.size) + 0.5) * side / self.size).astype(np.int64)
+        depth = self.store.depth_mm(slots)[:, pixel[:, None], pixel]
+        z = self.joints_mm[positions, :, 2]
+        near, far = (edge(z, axis=1)[:, None, None] for edge in (np.fmin.reduce, np.fmax.reduce))
+        hand = (depth >= near - _FLESH_MM) & (depth <= far + _FLESH_MM)
+        if self.store.has("mask"):
+            mask = self.store.mask(slots)[:, pixel[:, None], pixel]
+            marked = (mask > 0) & (mask < OTHER_BODY)
+            hand = np.where(marked.any((1, 2), keepdims=True), marked, hand)
+        return np.where(hand, depth, np.float32(np.nan))
+
+    def batch(self, positions: np.ndarray, pixels: bool = True, depth: bool = False) -> HandBatch:
+        """The hands at these positions in ``slots``; without ``pixels`` no image is read, with ``depth`` depth maps."""
+        rgb = depth_mm = None
         if pixels:
             rgb = torch.from_numpy(self.images(positions)).permute(0, 3, 1, 2).float().div_(255)
+        if depth:
+            depth_mm = torch.from_numpy(self.depths_mm(positions))[:, None]
         return HandBatch(
             slots=torch.from_numpy(self.slots[positions]),
             keypoints_px=torch.from_numpy(self.keypoints_px[positions]),
@@ -68,7 +91,31 @@ class Hands:
             joint_labelled=torch.from_numpy(self.labelled[positions]),
             camera=torch.from_numpy(self.camera[positions]),
             rgb=rgb,
+            depth_mm=depth_mm,
         )
+
+
+class _Kept:
+    """Arrays of one shape by number, read once where all of them fit in memory."""
+
+    def __init__(
+        self, count: int, shape: tuple[int, ...], dtype: type[np.generic], read: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self._read = read
+        fits = count * math.prod(shape) * np.dtype(dtype).itemsize <= _CACHE_BYTES
+        self._values = np.empty((count if fits else 0, *shape), dtype=dtype)
+        self._held = np.zeros(len(self._values), dtype=bool)
+
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        if not len(self._values):
+            return self._read(numbers)
+        wanted = np.unique(numbers)
+        wanted = wanted[~self._held[wanted]]
+        for start in range(0, len(wanted), 64):
+            part = wanted[start : start + 64]
+            self._values[part] = self._read(part)
+            self._held[part] = True
+        return self._values[numbers]
 
 
 class BatchSource(Protocol):
@@ -140,6 +187,23 @@ class PairBatches:
         else:
             order = rng(self.seed, "order", epoch).permutation(len(target))
         return source[order], target[order]
+
+
+class DepthBatches:
+    """Batches for generators of depth: every hand once an epoch in seeded order, with its depth and without colour.
+
+    Nothing of a source goes into a depth map, so each hand stands as its own.
+    """
+
+    def __init__(self, hands: Hands, batch: int, seed: int) -> None:
+        self.hands, self.batch, self.seed = hands, batch, seed
+
+    def __call__(self, step: int) -> PairBatch:
+        chosen = _epoch_slice(
+            len(self.hands), self.batch, step, lambda epoch, n: rng(self.seed, "order", epoch).permutation(n)
+        )
+        hands = self.hands.batch(chosen, pixels=False, depth=True)
+        return PairBatch(hands, hands)
 
 
 def _epoch_slice(count: int, batch: int, step: int, order: Callable[[int, int], np.ndarray]) -> np.ndarray:

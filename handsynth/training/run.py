@@ -8,13 +8,14 @@ runs/NAME/
   checkpoints/         STEP.pt (tensors) and STEP.json (what they are)
   evaluation/STORE.json      Evaluation: scores with their protocol, trivial baselines, PCK curves
   evaluation/STORE.parquet   one row per sample: key, slot, predicted and true joints, errors
+  curriculum/STORE-SPLIT.png a generator's errors over the pose distance of pairs; the points in a .csv beside it
 ```
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,12 +33,25 @@ class StoreRef(Settings, frozen=True, kw_only=True):
     hash: str
 
 
-class StartRef(Settings, frozen=True, kw_only=True):
-    """A run that another one started from."""
+class RunRef(Settings, frozen=True, kw_only=True):
+    """A trained run whose weights another one used."""
 
     name: str
     weights: str
     """Hash of its weights, see ``CheckpointInfo``."""
+
+
+class DepthRef(Settings, frozen=True, kw_only=True):
+    """What made the depth maps that a generator read, where they were not drawn capsules."""
+
+    kind: Literal["simulator", "run"]
+    run: RunRef | None = None
+    """Of the kind ``run``; its folder lies beside that of the run which used it."""
+
+    @property
+    def name(self) -> str:
+        """``simulator``, or the run's name."""
+        return self.kind if self.run is None else self.run.name
 
 
 class RunInfo(Settings, frozen=True, kw_only=True):
@@ -52,15 +66,24 @@ class RunInfo(Settings, frozen=True, kw_only=True):
     store: StoreRef
     added: StoreRef | None = None
     """Augmented store that joins the training samples."""
-    start: StartRef | None = None
+    start: RunRef | None = None
     """Trained run whose weights stood at the beginning."""
+    depth: DepthRef | None = None
+    """Of a generator that reads depth; null for drawn capsules, or where none is read."""
+    guide: RunRef | None = None
+    """Frozen estimator of a generator's pose loss; its folder lies beside this one."""
     alpha: float = 1.0
     """Share of the training split's moments that was used; 1 is all of it."""
     contiguous: bool = False
     """Whether the reduced set was drawn as whole sequences."""
     seed: int = 0
+    """Of the reduced set, and of weights, order and pairs."""
+    weights_seed: int | None = None
+    """Of weights, order and pairs, where it is another than that of the reduced set."""
     precision: str = "32-true"
     """As lightning-fabric names it."""
+    compiled: bool = False
+    """Whether its networks, or those of the part it was resumed from, ran compiled."""
     steps: int
     samples: int
     """Training samples of ``store``."""
@@ -73,6 +96,11 @@ class RunInfo(Settings, frozen=True, kw_only=True):
     """sha256 of the file that others trained and this run was made from; what it saw is then unknown."""
     estimated_seconds: float = 0.0
     handsynth: str = ""
+
+    @property
+    def own_seed(self) -> int:
+        """What a system's weights are built and its training is drawn with."""
+        return self.seed if self.weights_seed is None else self.weights_seed
 
 
 class Scores(Settings, frozen=True, kw_only=True):

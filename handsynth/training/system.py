@@ -76,7 +76,7 @@ class Prediction:
 
 
 class DepthProvider(Protocol):
-    """Makes a depth map from joints: drawn capsules now, the learned pose-to-depth network or the simulator later."""
+    """Makes a depth map from joints: drawn capsules, the simulator, or a trained pose-to-depth network."""
 
     def __call__(self, joints_mm: Tensor, camera: Tensor, size: int) -> Tensor:
         """(B, 21, 3) joints and (B, 4) cameras to (B, 1, S, S) depth in mm, NaN = background."""
@@ -131,7 +131,10 @@ class System(Protocol):
         ...
 
     def schedule(self, step: int, steps: int) -> float:
-        """Factor on every learning rate at a step of a run of ``steps``."""
+        """Factor on every learning rate at a step of a run of ``steps``.
+
+        Called before each step, so one whose steps come in phases learns here which the coming step belongs to.
+        """
         ...
 
     def step(self, batch: Any, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
@@ -151,18 +154,24 @@ class System(Protocol):
 
 
 class Generator(System, Protocol):
-    """Makes images of hands: trained on :class:`PairBatch`, made by ``kind(settings, seed)``.
+    """Makes images or depth maps of hands: trained on :class:`PairBatch`, made by ``kind(settings, seed)``.
 
-    Where it reads depth, by ``kind(settings, depth_provider, seed)``.
+    Where it reads depth, by ``kind(settings, depth_provider, seed)``; one with a pose loss takes a :class:`PoseJudge`
+    as ``judge`` besides. One that makes depth is trained on batches without colour whose target has ``depth_mm``, and
+    has a method ``depth_mm`` that is a :class:`DepthProvider`.
     """
 
+    makes: ClassVar[Literal["rgb", "depth"]]
     reads_source: ClassVar[bool]
     """Whether the source's look goes into the image; else it is made from the target's pose alone."""
     reads_depth: ClassVar[bool]
     """Whether depth maps go in, which a :class:`DepthProvider` makes from the joints."""
 
     def generate(self, batch: PairBatch) -> Tensor:
-        """(B, 3, S, S) in [0, 1]: the source's look in the target's pose; reads no target pixels."""
+        """(B, 3, S, S) in [0, 1]: the source's look in the target's pose; reads no target pixels.
+
+        One that makes depth: (B, 1, S, S) camera z in mm, NaN = background.
+        """
         ...
 
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from handsynth.conditioning.contour import bone_map, bone_maps, contour_levels, contour_maps, label_colors
+from handsynth.conditioning.contour import (
+    bone_map,
+    bone_maps,
+    contour_levels,
+    contour_maps,
+    depth_bone_map,
+    label_colors,
+)
 from tests.poseindex.hand_made import pose_a
 
 POSE_A = torch.tensor(pose_a()[None], dtype=torch.float32)
@@ -121,3 +128,22 @@ def test_hands_outside_the_image_are_cut_off() -> None:
     assert levels.any()
     assert not contour_levels(KEYPOINTS + 1e5, 64).any()
     assert not contour_levels(KEYPOINTS + 1e9, 64).any()
+
+
+def test_depth_bones_show_the_mean_level_of_their_ends_the_larger_one_on_top() -> None:
+    keypoints = torch.full((1, 21, 2), torch.nan)
+    keypoints[0, 9:13] = torch.tensor([[20.0, 60], [60, 60], [100, 60], [101, 60]])
+    keypoints[0, 5:7] = torch.tensor([[40.0, 20], [40, 100]])
+    levels = torch.full((1, 21), torch.nan)
+    levels[0, 9:13] = torch.tensor([0.2, 0.4, 0.6, 0.6])
+    levels[0, 5:7] = torch.tensor([0.9, 0.7])
+    (image,) = depth_bone_map(keypoints, levels, 256)[0]
+    row = image[60]
+    torch.testing.assert_close(row[[30, 40, 80]], torch.tensor([0.3, 0.8, 0.5]))
+    # Two thirds of a bone are drawn, around its middle, and four pixels across.
+    assert row[22:26].max() == 0
+    assert (image[:, 80] > 0).sum() <= 5
+    assert image[0, 0] == 0
+    unknown = levels.clone()
+    unknown[0, 10] = torch.nan
+    assert depth_bone_map(keypoints, unknown, 256)[0, 0, 60, 30] == 0

@@ -239,3 +239,24 @@ def test_a_real_sensor_sees_the_hand_where_it_is_drawn() -> None:
         error = drawn[0, 0, : len(measured)].numpy() - measured
         errors.append(error[np.isfinite(error) & (measured > 0)])
     assert np.median(np.abs(np.concatenate(errors))) < 8
+
+
+def test_ranges_of_a_hand_lead_back_to_its_depth() -> None:
+    joints = torch.from_numpy(random_poses(np.random.default_rng(2), 3)).float()
+    joints = joints - joints.mean(1, keepdim=True) + torch.tensor([0.0, 0, 450])
+    maps = capsule_depth(joints, torch.tensor([[60.0, 60, 15.5, 15.5]]).repeat(3, 1), 32)
+    assert maps.isfinite().any()
+    near = depth.mm_from_hand_relative(hand_relative(maps, joints), joints)
+    again = depth.hand_alone(near, joints, before_mm=20.0, behind_mm=10.0)
+    torch.testing.assert_close(again, maps, atol=1e-3, rtol=0, equal_nan=True)
+    torch.testing.assert_close(
+        depth.mm_from_inverted_700(depth.inverted_700(maps)), maps, atol=1e-3, rtol=0, equal_nan=True
+    )
+
+
+def test_the_hand_alone_lies_about_its_joints() -> None:
+    joints = torch.full((2, 21, 3), NAN)
+    joints[0, :2, 2] = torch.tensor([400.0, 500.0])
+    maps = torch.tensor([379.0, 380, 450, 510, 511, NAN]).expand(2, 1, 1, 6)
+    kept = depth.hand_alone(maps, joints, before_mm=20.0, behind_mm=10.0).isfinite()
+    assert kept[:, 0, 0].tolist() == [[False, True, True, True, False, False], [False] * 6]

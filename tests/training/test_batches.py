@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 
 from handsynth.imaging.warp import Box, crop
 from handsynth.store.read import Store
-from handsynth.training.batches import HandBatches, Hands, PairBatches
+from handsynth.training.batches import DepthBatches, HandBatches, Hands, PairBatches
+from tests.hands import make_samples
 from tests.stores import make_store
 
 
@@ -85,3 +88,47 @@ def test_the_curriculum_goes_from_easy_to_hard(store: Store, redraw: bool) -> No
     assert all(source != target for source, target in epoch(0))
     assert sorted(target for _, target in epoch(0)) == store.slots.tolist()
     assert (set(epoch(0)) == set(epoch(1))) is not redraw
+
+
+def test_depth_is_the_hand_s_of_the_nearest_pixel(store: Store) -> None:
+    hands = Hands(store, store.slots, 32)
+    batch = hands.batch(np.array([4, 1]), pixels=False, depth=True)
+    assert batch.rgb is None
+    assert batch.depth_mm is not None
+    assert batch.depth_mm.shape == (2, 1, 32, 32)
+    for row, position in enumerate((4, 1)):
+        sample = store.sample(int(store.slots[position]))
+        assert sample.depth_mm is not None
+        assert sample.mask is not None
+        on_hand = (sample.mask >= 1) & (sample.mask <= 17)
+        wanted = np.where(on_hand, sample.depth_mm, np.nan)[1::2, 1::2]
+        np.testing.assert_array_equal(batch.depth_mm[row, 0].numpy(), wanted)
+
+
+def test_without_a_mask_the_hand_is_what_lies_at_its_joints(tmp_path: Path) -> None:
+    samples = [
+        replace(sample, mask=np.zeros((96, 128), dtype=np.uint8), depth_mm=np.float32(4) * sample.depth_mm - 1300)
+        for sample in make_samples(4)
+        if sample.depth_mm is not None
+    ]
+    store = make_store(tmp_path / "s", samples, size=64)
+    depth = Hands(store, store.slots, 64).depths_mm(np.arange(4))
+    for slot, made in zip(store.slots, depth, strict=True):
+        sample = store.sample(int(slot))
+        assert sample.depth_mm is not None
+        assert sample.joints_mm is not None
+        z = sample.joints_mm[:, 2]
+        near = (sample.depth_mm >= z.min() - 20) & (sample.depth_mm <= z.max() + 20)
+        assert near.any()
+        assert not near.all()
+        np.testing.assert_array_equal(made, np.where(near, sample.depth_mm, np.nan))
+
+
+def test_depth_batches_hold_every_hand_once_an_epoch_without_colour(store: Store) -> None:
+    batches = DepthBatches(Hands(store, store.slots, 16), 6, seed=3)
+    epoch = [batches(step) for step in range(4)]
+    assert sorted(int(slot) for batch in epoch for slot in batch.target.slots) == store.slots.tolist()
+    assert all(batch.target.rgb is None and batch.target.depth_mm is not None for batch in epoch)
+    again = DepthBatches(Hands(store, store.slots, 16), 6, seed=3)(2)
+    assert torch.equal(again.target.slots, epoch[2].target.slots)
+    assert not torch.equal(batches(4).target.slots, epoch[0].target.slots)

@@ -26,7 +26,7 @@ from handsynth.metrics.protocol import ROOT, SCALE_BONE
 from handsynth.networks.cpm import CpmLayout, DepthPoseMachine, PoseMachine, initialise_he, peaks, upsample
 from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import Settings
-from handsynth.training.system import HandBatch, Prediction
+from handsynth.training.system import HandBatch, PoseJudgement, Prediction
 
 _J = 21
 _DEPTH_UNIT_MM = 700.0
@@ -192,7 +192,7 @@ class Hpm3d:
         """Map losses summed over stages, and smooth L1 of depths; labelled joints alone count."""
         settings = self.settings
         batch = self._jittered(batch)
-        known = batch.joint_labelled & batch.keypoints_px.isfinite().all(-1)
+        known = self._known(batch)
         keypoints = torch.where(known[..., None], batch.keypoints_px, torch.nan)
         wanted = self._draw(keypoints, 1 if settings.supervise == "image" else settings.layout.stride)
         if settings.form == "shared":
@@ -219,6 +219,37 @@ class Hpm3d:
         machine = pose.machine if self.settings.form == "shared" else pose
         with self._frozen():
             return machine.trunk(self._input(batch)).float().mean((2, 3))
+
+    def judge(self, images: Tensor, hands: HandBatch) -> PoseJudgement:
+        """What it says of images beside what it was taught to say of these hands; gradients reach the images.
+
+        The networks are used in the mode that they are in. Joints that are not labelled were not taught: their maps are
+        0 on both sides, their true depths NaN.
+
+        Args:
+            images: (B, 3, S, S) in [0, 1] at its own size.
+            hands: at the same size; joints and camera alone are read.
+
+        Returns:
+            Maps at the networks' stride, depths in the unit of the settings. Under ``cross_entropy`` a network says
+            the logarithm of where a joint may be, up to a constant: softmax over places makes it a distribution, the
+            thing that was taught, and the target's sum scales that so that a perfect map is the target, with a peak of
+            about 1.
+        """
+        settings, known = self.settings, self._known(hands)
+        batch = replace(hands, rgb=images)
+        true_maps = self._true_maps(torch.where(known[..., None], hands.keypoints_px, torch.nan))
+        if settings.form == "shared":
+            said, depth = self.networks()["pose"](self._input(batch))
+        else:
+            said = self.networks()["pose"](self._input(batch))
+            _, depth = self.networks()["depth"](upsample(self._readable(said[-1]), settings.size))
+        maps = torch.stack(said).float()
+        if settings.maps_loss == "cross_entropy":
+            maps = maps.flatten(3).softmax(-1).view_as(maps) * true_maps.sum((2, 3), keepdim=True)
+        maps = torch.where(known[..., None, None], maps, 0.0)
+        true_depth = torch.where(hands.joint_labelled, self._true_depth(hands), torch.nan)
+        return PoseJudgement(maps=maps, true_maps=true_maps, depth=depth.float(), true_depth=true_depth)
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -284,6 +315,19 @@ class Hpm3d:
         size = self.settings.size
         return heatmaps(keypoints, size, self.settings.sigma * size / REFERENCE_SIZE, _CUT, stride=stride)
 
+    def _true_maps(self, keypoints: Tensor) -> Tensor:
+        """Targets at the maps' own places: at their stride, or where :func:`upsample` puts them in the image."""
+        settings = self.settings
+        if settings.supervise == "maps":
+            return self._draw(keypoints, settings.layout.stride)
+        side = settings.size // settings.layout.stride
+        scale = (side - 1) / (settings.size - 1)
+        return heatmaps(keypoints * scale, side, settings.sigma * settings.size / REFERENCE_SIZE * scale, _CUT)
+
+    @staticmethod
+    def _known(hands: HandBatch) -> Tensor:
+        return hands.joint_labelled & hands.keypoints_px.isfinite().all(-1)
+
     def _scale_mm(self) -> Tensor:
         network: Any = self.networks()["pose" if self.settings.form == "shared" else "depth"]
         return network.scale_mm
@@ -302,19 +346,28 @@ class Hpm3d:
         cross = -(share * said.log_softmax(-1)).sum(-1) - entropy_of_target
         return _mean_of(cross.sum(0), known & (mass > 0))
 
+    def _true_depth(self, hands: HandBatch) -> Tensor:
+        """(B, 21) in the unit of the settings; NaN where unknown."""
+        z = hands.joints_mm[..., 2]
+        if self.settings.depth == "absolute":
+            return z / _DEPTH_UNIT_MM
+        return (z - z[:, _ROOT, None]) / _scale_bone(hands)[:, None]
+
     def _depth_loss(self, depth: Tensor, batch: HandBatch) -> Tensor:
-        z = batch.joints_mm[..., 2]
-        scale = (batch.joints_mm[:, _END] - batch.joints_mm[:, _BASE]).norm(dim=-1)
-        if self.settings.depth == "relative":
-            wanted = (z - z[:, _ROOT, None]) / scale[:, None]
-        else:
-            wanted = z / _DEPTH_UNIT_MM
+        wanted = self._true_depth(batch)
+        if self.settings.depth == "absolute":
+            scale = _scale_bone(batch)
             measured = scale[scale.isfinite()]
             seen = self._scale_mm()
             seen += torch.stack([measured.sum(), torch.full_like(seen[1], len(measured))])
         known = batch.joint_labelled & wanted.isfinite()
         wanted = torch.where(known, wanted, depth.detach())
         return _mean_of(F.smooth_l1_loss(depth, wanted, reduction="none"), known)
+
+
+def _scale_bone(hands: HandBatch) -> Tensor:
+    """(B,) lengths in mm; NaN where an end is unknown."""
+    return (hands.joints_mm[:, _END] - hands.joints_mm[:, _BASE]).norm(dim=-1)
 
 
 def _mean_of(errors: Tensor, known: Tensor) -> Tensor:

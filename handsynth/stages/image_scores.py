@@ -17,8 +17,8 @@ from handsynth.metrics.ssim import ssim
 from handsynth.networks.inception import InceptionV3
 from handsynth.networks.pretrained import WeightsFile
 from handsynth.runtime import progress
-from handsynth.stages.augment import match, pair_batch
 from handsynth.stages.judge import FidelityJudge, Opinion
+from handsynth.stages.matching import match, pair_batch
 from handsynth.stages.workspace import store_name
 from handsynth.store.read import Store
 from handsynth.training.batches import Hands

@@ -1,13 +1,19 @@
-"""A trained estimator as the judge of generated images: it says how well each shows the pose that it was made for."""
+"""A trained estimator as the judge of generated images: it says how well each shows the pose that it was made for.
+
+For reported scores any estimator that saw no generated image may judge (:func:`load_judge`); where images are filtered
+for a training it must know the reduced set alone and be independent of the generator (:func:`choose_filter`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from handsynth.conditioning.heatmaps import REFERENCE_SIZE
 from handsynth.errors import UsageError, sentence
@@ -17,12 +23,16 @@ from handsynth.metrics.pose import auc_0_30px, errors_mm, pckb
 from handsynth.metrics.protocol import Protocol, counted_joints, lift
 from handsynth.reports.arms import training_data
 from handsynth.runtime import progress
+from handsynth.stages.guide import resized
 from handsynth.stages.systems import load_run
+from handsynth.stages.train import trained_run, with_used
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
 from handsynth.training.batches import Hands
-from handsynth.training.run import RunInfo, read_run
-from handsynth.training.splits import split_store
+from handsynth.training.checkpoints import load_checkpoint
+from handsynth.training.run import RunInfo, RunRef, read_run
+from handsynth.training.splits import Split, split_store
+from handsynth.training.system import HandBatch
 
 _BATCH = 32
 
@@ -47,7 +57,7 @@ class Opinion:
 class FidelityJudge:
     """An estimator and the hands whose poses the images should show, at the estimator's own size."""
 
-    def __init__(self, system: Any, data: Store, slots: np.ndarray, device: torch.device, about: str) -> None:
+    def __init__(self, system: Any, data: Store, slots: np.ndarray, device: torch.device, about: str = "") -> None:
         self.system, self.about = system, about
         self._device, self._protocol = device, Protocol()
         self._hands = Hands(data, slots, system.settings.size)
@@ -63,16 +73,14 @@ class FidelityJudge:
 
     def look(self, images: np.ndarray) -> Opinion:
         """Judge (N, S, S, 3) images in [0, 1], one for each of the hands in their order."""
-        said_mm, said_px, features = [], [], []
+        found_mm, said_px, features = [], [], []
         hands, size = self._hands, self.system.settings.size
         with progress.task("judging images", len(hands)) as advance:
             for start in range(0, len(hands), _BATCH):
                 rows = np.arange(start, min(start + _BATCH, len(hands)))
-                pixels = torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float()
-                batch = replace(hands.batch(rows, pixels=False), rgb=_resized(pixels, size)).to(self._device)
-                said = self.system.predict(batch)
-                keypoints, depth = said.keypoints_px.float().cpu().numpy(), said.relative_depth.float().cpu().numpy()
-                said_mm.append(lift(keypoints, depth, hands.camera[rows], self._truth[rows], self._protocol))
+                batch = self._batch(images[rows], rows)
+                keypoints, errors = self._said(batch, rows)
+                found_mm.append(errors)
                 said_px.append(keypoints)
                 features.append(self.system.features(batch).double().cpu().numpy())
                 advance(len(rows))
@@ -80,11 +88,27 @@ class FidelityJudge:
         shown = hands.labelled & np.isfinite(truth).all(-1)
         scale = REFERENCE_SIZE / size
         return Opinion(
-            errors_mm=errors_mm(np.concatenate(said_mm), self._truth, self._counted),
+            errors_mm=np.concatenate(found_mm),
             errors_px=scale * errors_mm(np.concatenate(said_px), truth, shown),
             truth_px=(truth + 0.5) * scale - 0.5,
             features=np.concatenate(features),
         )
+
+    def fidelity_mm(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(n,) pose fidelity of (n, S, S, 3) images in [0, 1] of the hands at these rows; NaN where no joint counts."""
+        return fidelity_mm(self._said(self._batch(images, rows), rows)[1])
+
+    def _batch(self, images: np.ndarray, rows: np.ndarray) -> HandBatch:
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().to(self._device)
+        hands = self._hands.batch(rows, pixels=False).to(self._device)
+        return replace(hands, rgb=resized(pixels, self.system.settings.size))
+
+    def _said(self, batch: HandBatch, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 21, 2) keypoints in px of its own size, and (n, 21) errors in mm of what they are lifted to."""
+        said, truth = self.system.predict(batch), self._truth[rows]
+        keypoints, depth = said.keypoints_px.float().cpu().numpy(), said.relative_depth.float().cpu().numpy()
+        lifted = lift(keypoints, depth, self._hands.camera[rows], truth, self._protocol)
+        return keypoints, errors_mm(lifted, truth, self._counted[rows])
 
     def scores(self, images: Opinion, real: Opinion | None) -> dict[str, float]:
         """Mean pose fidelity, AUC and PCKb, and where real images are given the Frechet distance to them."""
@@ -109,16 +133,70 @@ def load_judge(space: Workspace, name: str, data: Store, slots: np.ndarray, devi
     """
     folder = space.run(name)
     info = read_run(folder)
+    _check_independent(space, info, name)
+    system, weights = load_run(folder, info)
+    return FidelityJudge(system, data, slots, device, _about(info, weights, data, slots))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which estimator decides what generated images a training is given.
+
+    Attributes:
+        folder: of its run.
+        weights: their hash.
+        settings_hash: of its system, settings and seed: the same network must not be trained on what it let pass.
+    """
+
+    folder: Path
+    weights: str
+    settings_hash: str
+
+
+@lru_cache(maxsize=1)
+def filter_system(chosen: Filter) -> Any:
+    """The estimator of a filter, loaded once per worker.
+
+    Raises:
+        UsageError: its run was trained anew since it was chosen.
+    """
+    system, weights = load_run(chosen.folder, read_run(chosen.folder))
+    if weights != chosen.weights:
+        found = f"others ({weights[:12]})"
+        raise UsageError(
+            sentence(f"the weights {chosen.weights[:12]} of the judge", found, chosen.folder, "--overwrite")
+        )
+    return system
+
+
+def choose_filter(space: Workspace, name: str, data: Store, split: Split, guides: Sequence[RunRef]) -> Filter:
+    """The run of an estimator as the filter of images that were generated at this split.
+
+    Args:
+        guides: runs that the generator's pose loss asked: it learned to please them.
+
+    Raises:
+        MissingError: there is no such run.
+        UsageError: it is no estimator's, it or a run that it began with read more of the store than the reduced set or
+            learned from generated images, or it is one of the guides.
+    """
+    info = read_run(space.run(name))
+    _check_independent(space, info, name)
+    run = trained_run(space, data, name, info.system, split)
+    if any(guide.name == run.name or guide.weights == run.weights for guide in guides):
+        found, advice = f"{run.name}, which guided it", "train another: --weights-seed"
+        raise UsageError(sentence("a judge that the generator did not learn from", found, f"--judge {name}", advice))
+    return Filter(run.folder, run.weights, load_checkpoint(run.checkpoint)[0].settings_hash)
+
+
+def _check_independent(space: Workspace, info: RunInfo, name: str) -> None:
+    """An estimator that saw no generated image, nor did what it began with."""
     if info.family != "estimator":
         raise UsageError(sentence("an estimator's run", f"that of the {info.family} {info.system}", f"--judge {name}"))
-    seen: RunInfo | None = info
-    while seen is not None:
+    for seen in with_used(space, info):
         if seen.added is not None:
             found = f"{seen.name}, trained with {seen.added.name}"
             raise UsageError(sentence("a judge that saw no generated image in training", found, f"--judge {name}"))
-        seen = read_run(space.run(seen.start.name)) if seen.start is not None else None
-    system, weights = load_run(folder, info)
-    return FidelityJudge(system, data, slots, device, _about(info, weights, data, slots))
 
 
 def _about(info: RunInfo, weights: str, data: Store, slots: np.ndarray) -> str:
@@ -132,9 +210,3 @@ def _about(info: RunInfo, weights: str, data: Store, slots: np.ndarray) -> str:
     seen = np.isin(slots, split_store(data, info.alpha, info.seed, info.contiguous).reduced)
     held = "all" if seen.all() else "some" if seen.any() else "none"
     return f"{trained}, {held} of the real images of these poses among them"
-
-
-def _resized(images: torch.Tensor, size: int) -> torch.Tensor:
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=True)

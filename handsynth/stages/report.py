@@ -20,6 +20,8 @@ from handsynth.reports.plots import curves, distance_histogram, loss_curves, pck
 from handsynth.reports.tables import results_table
 from handsynth.runtime import files, progress
 from handsynth.runtime.seeds import rng
+from handsynth.stages.simulated_arm import SIMULATOR, rendered_section
+from handsynth.stages.summary import kept_summary
 from handsynth.stages.train import pose_features
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -45,10 +47,22 @@ def report(
         MissingError: nothing to report, or no run or store of a name.
     """
     space = Workspace.of(workspace)
-    folders, stores = _gather(space, runs)
+    path = Path(out) if out is not None else space.root / "runs" / "report.html"
+    return write_page(space, *_gather(space, runs), path)
+
+
+def write_page(
+    space: Workspace,
+    folders: Sequence[Path],
+    stores: Sequence[Store],
+    path: Path,
+    title: str = "handsynth report",
+    first: Sequence[Section] = (),
+) -> Path:
+    """The page of these runs and augmented stores, sections of the caller ``first``; returns its path."""
     infos = {folder: read_run(folder) for folder in folders}
     evaluated = [(infos[folder], evaluation) for folder in folders for evaluation in read_evaluations(folder)]
-    sections = [_source_section(store) for store in _sources(space, infos.values(), stores)]
+    sections = [*first, *(_source_section(store) for store in _sources(space, infos.values(), stores))]
     sections += [_augmented_section(space, store) for store in stores]
     for group in by_place(evaluated):
         sections.append(_result_section(group))
@@ -61,8 +75,7 @@ def report(
     if silent:
         progress.say(f"not evaluated, so without scores: {', '.join(silent)}")
     settings = [(f"{info.name} ({info.system}, {info.preset})", info.settings) for info in infos.values()]
-    page = render("handsynth report", _subtitle(infos.values(), stores), sections, settings, list(infos.values()))
-    path = Path(out) if out is not None else space.root / "runs" / "report.html"
+    page = render(title, _subtitle(infos.values(), stores), sections, settings, list(infos.values()))
     files.write(path, page.encode())
     return path
 
@@ -116,6 +129,8 @@ def _source_section(store: Store) -> Section:
 
 
 def _augmented_section(space: Workspace, store: Store) -> Section:
+    if store.info.plan.source.name == SIMULATOR:
+        return rendered_section(space, store)
     settings = store.info.plan.settings
     distances = store.column("pose_distance")
     figures = []
@@ -145,6 +160,8 @@ def _augmented_section(space: Workspace, store: Store) -> Section:
         f"in poses held out from the reduced set of {100 * settings['alpha']:g} %. Median pose distance to the source: "
         f"{np.median(distances):.4f}."
     )
+    if judged := kept_summary(store):
+        intro += f" {judged}."
     return Section(f"Generated: {store_name(store.address)}", intro, figures=figures, notes=notes)
 
 
@@ -181,7 +198,8 @@ def _result_section(group: Sequence[tuple[RunInfo, Evaluation]]) -> Section:
         lines, trivial = curves(arms(group))
         plot = pck_plot(lines, first.thresholds, first.threshold_unit, first.protocol, trivial)
         figures.append(Figure(plot, "Share of joints within a distance of the truth; trivial answers are dashed."))
-    what = "Pose estimation" if first.thresholds else "Image generation"
+    makes_depth = "silhouette_iou" in first.better
+    what = "Pose estimation" if first.thresholds else "Depth generation" if makes_depth else "Image generation"
     title = f"{what}: {first.store.name}, {first.samples:,} {first.split} samples"
     return Section.of_results(title, frame, figures=figures)
 

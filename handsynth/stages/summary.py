@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from handsynth.runtime.settings import parse
+from handsynth.store.read import Store
 from handsynth.training.run import Evaluation, read_run
 
 _WIDTH = 110
@@ -33,10 +36,29 @@ def as_text(summary: dict[str, Any]) -> str:
     return "\n".join([*_lines(rest, 0), *([path] if path else [])])
 
 
+def kept_summary(store: Store) -> str:
+    """How many images of an augmented store its judge kept, in words; nothing where none judged them."""
+    judge = store.info.plan.settings.get("judge")
+    if judge is None:
+        return ""
+    scores = store.column("score")
+    known = scores[np.isfinite(scores)]
+    median = f" (median {np.median(known):.1f} mm)" if len(known) else ""
+    return (
+        f"{len(store.kept):,} of {len(store):,} images kept, "
+        f"with a pose error of at most {judge['most_mm']:g} mm{median} by {judge['name']}"
+    )
+
+
 def _about(address: str) -> dict[str, Any]:
     path = Path(address)
     if (path.name.endswith(".json") and path.parent.name == "evaluation") or path.name.endswith(".evaluation.json"):
         return _evaluation(parse(path.read_bytes(), Evaluation, path))
+    if path.name.endswith("-reduction.html") and path.with_suffix(".json").is_file():
+        from handsynth.stages.reduction import Reduction  # no other command's summary needs what it imports
+
+        record = parse(path.with_suffix(".json").read_bytes(), Reduction, path.with_suffix(".json"))
+        return {name: value for name, value in msgspec.to_builtins(record).items() if name != "version"}
     if (path / "run.json").is_file():
         info = read_run(path)
         return {
@@ -74,8 +96,11 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
                 lines += _wrapped(f"{pad}{key}: {', '.join(map(str, value))}", pad + "  ")
                 continue
             lines.append(f"{pad}{key}:")
+            if _is_table(value):
+                lines += [f"{pad}  {line}" for line in _table(value)]
+                continue
             for item in value:
-                if isinstance(item, dict) and {"check", "status", "text"} <= set(item):
+                if _is_finding(item):
                     lines.append(f"{pad}  {item['status']:<13} {item['check']}: {item['text']}")
                     lines += [f"{pad}  {'':<13}   {name}" for name in item["worst"]]
                     continue
@@ -89,6 +114,33 @@ def _lines(values: dict[str, Any], depth: int) -> list[str]:
             shown = text if "\n" not in text else "\n" + "\n".join(f"{pad}  {line}" for line in text.splitlines())
             lines += _wrapped(f"{pad}{key}: {shown}", pad + "  ") if "\n" not in text else [f"{pad}{key}:{shown}"]
     return lines
+
+
+def _is_finding(item: Any) -> bool:
+    return isinstance(item, dict) and {"check", "status", "text"} <= set(item)
+
+
+def _is_table(rows: Sequence[Any]) -> bool:
+    """Whether these are several mappings of the same names to plain values."""
+    alike = len(rows) > 1 and all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows)
+    return alike and not any(
+        _is_finding(row) or isinstance(value, dict | list) for row in rows for value in row.values()
+    )
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Aligned columns, numbers to the right."""
+    cells = [[*map(str, rows[0])]]
+    cells += [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = [isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()]
+    return [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -15,6 +15,7 @@ from handsynth.imaging.codecs import encode_jpeg, encode_png
 from handsynth.imaging.draw import depth_image, mask_image, skeleton, tile
 from handsynth.imaging.warp import Box, crop
 from handsynth.runtime import files, seeds
+from handsynth.stages.summary import kept_summary
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 
@@ -120,9 +121,12 @@ def _page(store: Store, samples: list[HandSample]) -> str:
         "body{font:15px/1.4 system-ui,sans-serif;margin:2em;color-scheme:light dark}"
         "main{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}figcaption{font-size:12px;opacity:.7}"
     )
+    shown = f"{len(samples)} of {len(store)} samples"
+    if judged := kept_summary(store):
+        shown += f"; {judged}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title><style>{style}</style>'
-        f"<h1>{name}</h1><p>{len(samples)} of {len(store)} samples</p><main>\n{figures}\n</main></html>\n"
+        f"<h1>{name}</h1><p>{html.escape(shown)}</p><main>\n{figures}\n</main></html>\n"
     )
 
 

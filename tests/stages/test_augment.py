@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from handsynth.stages.augment import augment
 from handsynth.stages.train import pose_features, train
 from handsynth.stages.workspace import Workspace
 from handsynth.training.splits import split_store
-from tests.stages.small import GENERATOR, STEPS, make_workspace, tree
+from tests.stages.small import ESTIMATOR, GENERATOR, STEPS, make_workspace, tree
 
 ALPHA = 0.3
 OPTIONS = {"alpha": ALPHA, "steps": STEPS, "settings": GENERATOR}
@@ -28,15 +29,16 @@ SCRIPT = """
 import sys
 from handsynth.stages import augment as stage
 stage._SHARD = 2
-stage.augment("hands", alpha=%r, steps=%r, settings=%r, workers=1, workspace=sys.argv[1])
+stage.augment("hands", alpha=%r, steps=%r, settings=%r, judge="judge", workers=1, workspace=sys.argv[1])
 """
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace with a store and a trained generator."""
+    """A workspace with a store, a trained generator and a judge."""
     space = make_workspace(tmp_path_factory.mktemp("trained"), count=48)
     train("mmhand", "hands", workspace=space, **OPTIONS)  # type: ignore[arg-type]
+    train("hpm3d", "hands", alpha=ALPHA, steps=STEPS, settings=ESTIMATOR, name="judge", workspace=space)
     return space
 
 
@@ -50,11 +52,12 @@ def test_worker_count_and_a_kill_change_nothing(
 ) -> None:
     monkeypatch.setattr(stage, "_SHARD", 2)
     one, two, killed = (copy(trained, tmp_path / name) for name in ("one", "two", "killed"))
-    expected = tree(Path(augment("hands", workers=1, workspace=one, **OPTIONS)))  # type: ignore[arg-type]
-    assert tree(Path(augment("hands", workers=2, workspace=two, **OPTIONS))) == expected  # type: ignore[arg-type]
+    options: dict[str, Any] = {**OPTIONS, "judge": "judge"}
+    expected = tree(Path(augment("hands", workers=1, workspace=one, **options)))
+    assert tree(Path(augment("hands", workers=2, workspace=two, **options))) == expected
 
     command = [sys.executable, "-c", SCRIPT % (ALPHA, STEPS, GENERATOR), str(killed.root)]
-    folder = killed.root / "stores" / f"hands-{ALPHA}-mmhand"
+    folder = killed.root / "stores" / f"hands-{ALPHA}-mmhand-judged"
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not list(folder.glob("ledger/*.json")):
@@ -67,7 +70,7 @@ def test_worker_count_and_a_kill_change_nothing(
     assert 0 < finished < len(list((Path(one.root) / "stores" / folder.name).glob("ledger/*.json")))
     with pytest.raises(StoreError, match="unfinished"):
         killed.store(folder.name)
-    assert tree(Path(augment("hands", workers=1, workspace=killed, **OPTIONS))) == expected  # type: ignore[arg-type]
+    assert tree(Path(augment("hands", workers=1, workspace=killed, **options))) == expected
 
 
 def test_sources_are_the_nearest_of_the_reduced_set(trained: Workspace) -> None:

@@ -1,0 +1,195 @@
+"""The worker's side of ``augment``: read sources and poses, generate, judge, write a shard.
+
+A task carries paths and a range, loads the generator and the judge once per worker and writes its own shard. Batches
+are those of the shard, so the number of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from handsynth.errors import UsageError, sentence
+from handsynth.hand.sample import ABSENT, DERIVED, HandSample
+from handsynth.imaging.warp import Box, crop
+from handsynth.metrics.fidelity import keep
+from handsynth.runtime.ledger import ShardRecord
+from handsynth.stages.judge import FidelityJudge, Filter, filter_system
+from handsynth.stages.matching import pair_batch, read_matches
+from handsynth.stages.systems import load_run
+from handsynth.store.read import Store, open_store
+from handsynth.store.schema import StorePlan
+from handsynth.store.write import Item, write_shard
+from handsynth.training.batches import Hands
+from handsynth.training.loop import Device
+from handsynth.training.run import read_run
+from handsynth.training.system import Generator
+
+T = TypeVar("T")
+BATCH = 16
+"""Images per forward pass; fixed, like the threads of a task, so that the number of workers changes nothing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to make.
+
+    Attributes:
+        address: of the augmented store, begun, with its matches.
+        plan: its plan.
+        store: address of the store that lends looks and poses.
+        run: folder of the generator's run.
+        device: where, and in which precision.
+        shard: number.
+        filter: whose word keeps or rejects an image; None keeps all.
+    """
+
+    address: str
+    plan: StorePlan
+    store: str
+    run: str
+    device: Device
+    shard: int
+    filter: Filter | None = None
+
+
+def make_shard(task: Task) -> ShardRecord:
+    """Generate and write one shard: all that a worker does."""
+    return write_shard(task.address, task.plan, task.shard, _items(task))
+
+
+def make(generator: Generator, sources: Hands, targets: Hands, device: torch.device) -> Iterator[np.ndarray]:
+    """Read, condition and generate: the images of all pairs in order, in batches of (up to 16, S, S, 3) uint8.
+
+    Args:
+        generator: with its networks on ``device``, see :func:`ready`.
+        sources, targets: equally many hands; of the targets no pixels are read.
+    """
+
+    def read(start: int) -> Any:
+        return pair_batch(sources, targets, np.arange(start, min(start + BATCH, len(targets))))
+
+    batch = read(0)
+    for start in range(0, len(targets), BATCH):
+        made = _pixels(generator.generate(batch.to(device)))
+        if start + BATCH < len(targets):
+            batch = read(start + BATCH)  # while a GPU works on the one before
+        yield made.cpu().numpy()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in another thread while the one before is used; what making raises is raised here."""
+    end: Any = object()
+    threads = torch.get_num_threads()  # sums must come out the same in either thread
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        following = pool.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, items, end)
+            yield item
+
+
+def ready(run: Path, device: Device) -> tuple[Generator, str]:
+    """A run's generator on a device, in its precision there, and the hash of its weights.
+
+    Drawing of poses and depth stays in float32: only what the networks compute is in bf16.
+
+    Raises:
+        UsageError, DataError: see :func:`handsynth.stages.systems.load_run`.
+    """
+    system, weights = load_run(run, read_run(run))
+    fabric = Fabric(accelerator=device.accelerator, devices=1, precision=device.precision)  # type: ignore[arg-type]
+    networks = system.networks()
+    for name, network in list(networks.items()):
+        networks[name] = fabric.setup_module(network)
+    return system, weights  # type: ignore[return-value]
+
+
+def _pixels(images: torch.Tensor) -> torch.Tensor:
+    """(B, 3, S, S) in [0, 1] to (B, S, S, 3) uint8, rounded."""
+    return (images.float().permute(0, 2, 3, 1) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _items(task: Task) -> Iterator[Item]:
+    generator = _loaded(task.run, task.plan.settings["checkpoint"], task.device)
+    store, device = _open(task.store), task.device.torch_device
+    slots = task.plan.slot_range(task.shard)
+    matches = read_matches(task.address, slots)
+    sources, targets = (Hands(store, matches[f"{which}_slot"], task.plan.size) for which in ("source", "target"))
+    judge = None
+    if task.filter is not None:
+        judge = FidelityJudge(filter_system(task.filter), store, targets.slots, device)
+    batches = make(generator, sources, targets, device)
+    row = 0
+    # On a CPU generation takes every core there is; beside a GPU they are free to write what it has made.
+    for pixels in ahead(batches) if device.type == "cuda" else batches:
+        rows = np.arange(row, row + len(pixels))
+        verdicts = _verdicts(judge, pixels, rows, task.plan)
+        for rgb, verdict in zip(pixels, verdicts, strict=True):
+            values = {name: column[row] for name, column in matches.items()}
+            sample = _sample(task.plan, store, int(values["target_slot"]), rgb)
+            yield slots[row], sample, _provenance(task.plan, store, values) | verdict
+            row += 1
+
+
+def _verdicts(
+    judge: FidelityJudge | None, pixels: np.ndarray, rows: np.ndarray, plan: StorePlan
+) -> list[dict[str, Any]]:
+    """Score in mm, whether it is kept, and else why not, of each image as it is stored."""
+    if judge is None:
+        return [{"score": None, "kept": True, "reason": ""} for _ in rows]
+    scores = judge.fidelity_mm(pixels.astype(np.float32) / 255, rows)
+    kept, reasons = keep(scores, plan.settings["judge"]["most_mm"])
+    return [
+        {"score": None if np.isnan(score) else float(score), "kept": bool(stays), "reason": reason}
+        for score, stays, reason in zip(scores, kept, reasons, strict=True)
+    ]
+
+
+def _sample(plan: StorePlan, store: Store, target_slot: int, rgb: np.ndarray) -> HandSample:
+    """A generated image with the pose and the camera of its target."""
+    pose = store.sample(target_slot, pixels=False)
+    moved = crop(pose, Box(0, 0, store.info.plan.size), plan.size)
+    return replace(
+        moved,
+        key=f"{pose.key}@{plan.source.name}",
+        rgb=rgb,
+        keypoints_px=moved.projected() if moved.keypoints_px is None else moved.keypoints_px,
+        keypoint_state=np.where(pose.keypoint_state == ABSENT, DERIVED, pose.keypoint_state).astype(np.uint8),
+        visible=None,
+        extra={},
+    )
+
+
+def _provenance(plan: StorePlan, store: Store, pair: dict[str, Any]) -> dict[str, Any]:
+    slots = {f"{which}_slot": int(pair[f"{which}_slot"]) for which in ("source", "target")}
+    return {
+        "source_key": store.column("key", [slots["source_slot"]])[0],
+        "target_key": store.column("key", [slots["target_slot"]])[0],
+        **slots,
+        "pose_distance": float(pair["pose_distance"]),
+        "generator": plan.source.name,
+        "checkpoint": plan.settings["checkpoint"],
+        "seed": plan.settings["seed"],
+    }
+
+
+@lru_cache(maxsize=1)
+def _loaded(run: str, checkpoint: str, device: Device) -> Generator:
+    """The generator of a run, loaded once per worker."""
+    system, found = ready(Path(run), device)
+    if found != checkpoint:
+        raise UsageError(sentence(f"the checkpoint {checkpoint[:12]}", f"another ({found[:12]})", run, "--overwrite"))
+    return system
+
+
+@lru_cache(maxsize=2)
+def _open(address: str) -> Store:
+    return open_store(address)

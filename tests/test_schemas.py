@@ -15,6 +15,7 @@ from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.settings import json_schema
 from handsynth.simulator import SimulatorSettings
 from handsynth.stages.index import IndexInfo
+from handsynth.stages.reduction import Reduction
 from handsynth.stages.systems import system_kind
 from handsynth.store.schema import StoreInfo
 from handsynth.training.checkpoints import CheckpointInfo
@@ -27,6 +28,7 @@ TYPES = {
     "index": IndexInfo,
     "ledger": ShardRecord,
     "manifest": Manifest,
+    "reduction": Reduction,
     "run": RunInfo,
     "store": StoreInfo,
     "settings-simulator": SimulatorSettings,

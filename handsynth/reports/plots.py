@@ -2,7 +2,7 @@
 
 Text and axes take the page's own colour and fonts (``currentColor``), so a figure reads on paper, on light and on dark
 screens alike. Lines use the Okabe-Ito palette, which people with any colour vision tell apart; trivial baselines are
-grey and dashed. The same input gives the same bytes.
+grey and dashed. The same input gives the same bytes. What stands outside reports is a PNG instead.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ import itertools
 import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from handsynth.reports.arms import Arm
-from handsynth.reports.tables import INTERVAL
+from handsynth.reports.tables import INTERVAL, half_width
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours without black and yellow, which vanish on one of the grounds."""
 
 _INK = "#123456"  # a colour nothing else has, so that it can be replaced by the page's own
 _GREY = "#8C8C8C"
+_FEWEST = 5  # pairs in a running mean
 _DASHES = ((0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -172,6 +175,93 @@ def score_plot(frame: pd.DataFrame, column: str) -> str:
         axes.set_xlabel(column + direction.get(frame.attrs.get("better", {}).get(column, ""), ""))
         _legend(figure, axes)
         return _svg(figure)
+
+
+def alpha_plot(lines: Mapping[str, pd.DataFrame], label: str, trivial: Collection[str] = ()) -> str:
+    """A score over the share of the training set, with 95 % intervals over seeds.
+
+    Args:
+        lines: per arm a frame of ``alpha`` in (0, 1], ``mean`` and ``half``, the half-width of its interval or NaN.
+        label: the score, its unit and which way is better.
+        trivial: arms that learn nothing.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(3.3 + 0.2 * len(lines))
+        for (name, points), style in zip(lines.items(), _styles(lines, trivial), strict=True):
+            ordered = points.sort_values("alpha")
+            half = ordered["half"].fillna(0)
+            axes.errorbar(
+                100 * ordered["alpha"],
+                ordered["mean"],
+                yerr=half,
+                label=name,
+                marker="o",
+                markersize=4,
+                capsize=3,
+                **style,
+            )
+        axes.set(xlabel="share of the training set (%)", ylabel=label)
+        _legend(figure, axes)
+        return _svg(figure)
+
+
+@dataclass(frozen=True)
+class DistancePanel:
+    """A score of N pairs, to be drawn over their pose distance.
+
+    Attributes:
+        label: the score and its unit.
+        title: a line above the panel.
+        scores: (N,), NaN where not known.
+        baseline: name and (N,) scores of what is compared with them pair by pair.
+    """
+
+    label: str
+    title: str
+    scores: np.ndarray
+    baseline: tuple[str, np.ndarray] | None = None
+
+
+def distance_plot(distances: np.ndarray, panels: Sequence[DistancePanel], protocol: str) -> bytes:
+    """Scores over the pose distance of source and target: every pair, and a running mean; a PNG on white ground.
+
+    The mean is that of a tenth of the pairs, neighbours by distance, in a band of its 95 % t interval.
+
+    Args:
+        distances: (N,) pose distances (MM-Hand eq. 5).
+        panels: one plot each, below each other.
+        protocol: written above all.
+    """
+    style = {key: "black" if value == _INK else value for key, value in _STYLE.items()}
+    with mpl.rc_context(style | {"figure.facecolor": "white"}):
+        figure = Figure(figsize=(7.6, 0.6 + 3.4 * len(panels)), dpi=150, layout="constrained")
+        figure.suptitle(textwrap.fill(protocol, 110), fontsize=8)
+        for axes, panel in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
+            axes.scatter(distances, panel.scores, s=9, color=PALETTE[0], alpha=0.35, linewidths=0)
+            _running_mean(axes, distances, panel.scores, "running mean", color=PALETTE[1])
+            if panel.baseline is not None:
+                name, scores = panel.baseline
+                _running_mean(axes, distances, scores, name, color=_GREY, linestyle=_DASHES[0])
+            axes.set(xlabel="pose distance (angle / π)", ylabel=panel.label)
+            axes.set_xlim(left=0)
+            axes.set_ylim(bottom=0)
+            axes.set_title(panel.title)
+            if axes.lines:
+                axes.legend(loc="upper left")
+        buffer = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+        return buffer.getvalue()
+
+
+def _running_mean(axes: Axes, distances: np.ndarray, scores: np.ndarray, label: str, **style: Any) -> None:
+    """A line with its band; nothing where there are too few pairs."""
+    frame = pd.DataFrame({"distance": distances, "score": scores}).dropna().sort_values("distance", kind="stable")
+    window = frame.rolling(max(len(frame) // 10, _FEWEST))
+    at, mean = (window[name].mean().dropna() for name in ("distance", "score"))
+    half = window["score"].apply(half_width, raw=True).dropna()
+    if len(at):
+        axes.plot(at, mean, label=label, **style)
+        axes.fill_between(at, mean - half, mean + half, color=style["color"], alpha=0.2, linewidth=0)
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:

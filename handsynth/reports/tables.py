@@ -7,7 +7,6 @@ rendering carries the protocol below the table.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -18,7 +17,16 @@ from markupsafe import Markup, escape
 from scipy import stats
 
 from handsynth.reports.arms import Arm, Evaluated, arms
-from handsynth.reports.wording import DASH, notes_on, number, place_labels, protocol_line, score_label, score_rank
+from handsynth.reports.wording import (
+    DASH,
+    markdown,
+    notes_on,
+    number,
+    place_labels,
+    protocol_line,
+    score_label,
+    score_rank,
+)
 
 INTERVAL = " ±"
 """Ending of the columns with the half-widths of 95 % intervals."""
@@ -115,18 +123,15 @@ def to_html(frame: pd.DataFrame) -> Markup:
 def to_markdown(frame: pd.DataFrame) -> str:
     """A GitHub table, then protocol and notes; the best trained system per column is bold."""
 
-    def plain(text: str) -> str:
-        return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text)
-
-    cells, numeric = _cells(frame, lambda text: f"**{text}**", plain)
-    headers = {column: plain(header) for column, header in _headers(frame).items()}
+    cells, numeric = _cells(frame, lambda text: f"**{text}**", markdown)
+    headers = {column: markdown(header) for column, header in _headers(frame).items()}
     lines = [
         "| " + " | ".join(headers.values()) + " |",
         "|" + "|".join("---:" if column in numeric else "---" for column in headers) + "|",
         *("| " + " | ".join(row.values()) + " |" for row in cells),
     ]
-    protocols = "".join(f"\n{plain(line)}\n" for line in frame.attrs.get("protocols", []))
-    notes = "".join(f"- {plain(note)}\n" for note in frame.attrs.get("notes", []))
+    protocols = "".join(f"\n{markdown(line)}\n" for line in frame.attrs.get("protocols", []))
+    notes = "".join(f"- {markdown(note)}\n" for note in frame.attrs.get("notes", []))
     return "\n".join(lines) + "\n" + protocols + ("\n" + notes if notes else "")
 
 

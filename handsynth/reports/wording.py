@@ -11,12 +11,17 @@ from handsynth.reports.arms import Arm, Place
 DASH = "\N{EN DASH}"
 """What stands for a missing value, and between the ends of a range."""
 
-_UPPER = ("auc", "epe", "fid", "is", "l1", "l2", "lpips", "mae", "mpjpe", "mse", "pck", "psnr", "rmse", "ssim")
+_UPPER = ("auc", "epe", "fid", "iou", "is", "l1", "l2", "lpips", "mae", "mpjpe", "mse", "pck", "psnr", "rmse", "ssim")
 _ACRONYMS = {word: word.upper() for word in _UPPER} | {"pckb": "PCKb"}
 _UNITS = {"mm": "mm", "px": "px", "cm": "cm", "m": "m", "db": "dB"}
 _ORDER = ("epe", "auc", "pck", "pckb", "l1", "mae", "l2", "mse", "psnr", "ssim", "is", "fid", "frechet")
 _OF = ("fidelity", "hand", "mask")
 """What a score's name may begin with: a variant stands beside the score that it is one of."""
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text)
 
 
 def score_label(score: str, threshold_unit: str = "mm") -> str:

@@ -1,36 +1,57 @@
-"""The dataset-reduction experiment: shares x generators x estimators x seeds, each cell resumable by itself."""
+"""The dataset-reduction experiment: shares x generators x estimators x seeds, each cell resumable by itself.
+
+One generator serves all cells of a reduced set. What is made already is not made again, so the same command goes on
+where it stopped, and a larger experiment takes over the cells of a smaller one.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from handsynth.errors import UsageError, sentence
+from handsynth.errors import HandsynthError, UsageError, sentence
 from handsynth.estimators import estimator_names
 from handsynth.generators import generator_names
-from handsynth.runtime import progress
-from handsynth.stages.augment import augment
-from handsynth.stages.evaluate import evaluate
-from handsynth.stages.report import report
-from handsynth.stages.train import train
-from handsynth.stages.workspace import Workspace, store_name
-
-_NONE = "none"
+from handsynth.reports.page import Figure, Section
+from handsynth.reports.plots import alpha_plot
+from handsynth.reports.reduction import alpha_lines, alpha_table, draws_table
+from handsynth.runtime import files, progress
+from handsynth.runtime.settings import override, pretty_json
+from handsynth.simulator import SimulatorSettings
+from handsynth.stages.budget import Costs, choose, seconds_of
+from handsynth.stages.cell_work import Work, measure
+from handsynth.stages.cells import NONE, Cell, Part, Recipe, groups_of
+from handsynth.stages.reduction import Reduction, frame_of, record_path
+from handsynth.stages.report import write_page
+from handsynth.stages.simulated_arm import SIMULATOR
+from handsynth.stages.systems import choose_settings, system_kind
+from handsynth.stages.workspace import Workspace
+from handsynth.store.read import Store
+from handsynth.training.loop import Device
+from handsynth.training.splits import split_store
 
 
 def reduce(
     store: str | None = None,
     alphas: Sequence[float] = (0.2, 0.4),
-    generators: Sequence[str] = (_NONE, "mmhand"),
+    generators: Sequence[str] = (NONE, "mmhand"),
     estimators: Sequence[str] = ("hpm3d",),
     seeds: Sequence[int] = (0,),
+    single: Sequence[str] = (),
     preset: str | None = None,
     steps: int | None = None,
+    generator_preset: str | None = None,
+    generator_steps: int | None = None,
+    settings: Sequence[str] = (),
+    most_mm: float | None = None,
     contiguous: bool = False,
+    compare_draws: bool = False,
+    budget: str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    scheduler: str | None = None,
     yes: bool = True,
     dry_run: bool = False,
     workspace: str | Path | Workspace | None = None,
@@ -39,44 +60,149 @@ def reduce(
 
     Args:
         alphas: shares of the training split, each between 0 and 1.
-        generators: ``none`` is the reduced set alone.
+        generators: ``none`` is the reduced set alone; ``simulator`` renders the held-out poses.
+        single: those among the generators that get the first seed only.
+        preset: of all systems; of the estimators alone where ``generator_preset`` is given.
         steps: of the estimators, equal in all cells; their preset's by default.
+        generator_steps: of the generators; their preset's by default.
+        settings: ``SYSTEM.key=value`` texts over the presets.
+        most_mm: have a judge, an estimator with other weights trained on the same reduced set alone, reject generated
+            images whose pose errs by more; by default all are kept.
+        contiguous: draw whole sequences, so that neighbouring video frames stay together.
+        compare_draws: run everything with either draw, and say how they differ.
+        budget: time like ``2h`` or ``90m``. Cells that do not fit into it are left out and named.
+        workers: cells at the same time, each training on one core then. By default one after the other, each on all
+            cores.
+        scheduler: address of a running Dask scheduler that the cells are given to; its workers must see the workspace.
 
     Raises:
-        UsageError: an unknown name or a share out of range, before anything is trained.
+        UsageError: an unknown name or setting or a share out of range, before anything is trained.
+        HandsynthError: some cells failed; the others are done and reported.
     """
     space = Workspace.of(workspace)
     data = space.store(store)
-    _check("--generator", generators, [_NONE, *generator_names()])
+    _check("--generator", generators, [NONE, *generator_names(), SIMULATOR])
     _check("--estimator", estimators, estimator_names())
+    _check("--single", single, generators)
+    if not seeds:
+        raise UsageError(sentence("at least one seed", "none", "--seed"))
+    if most_mm is not None and most_mm <= 0:
+        raise UsageError(sentence("an error above 0 mm", f"{most_mm:g}", "--most-mm"))
     for alpha in alphas:
         if not 0 < alpha < 1:
             raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "--alpha"))
-    shared: dict[str, Any] = {
-        "preset": preset,
-        "contiguous": contiguous,
-        "device": device,
-        "yes": yes,
-        "workspace": space,
-    }
-    cells = [(1.0, _NONE, *rest) for rest in product(estimators, seeds)]
-    cells += list(product(alphas, generators, estimators, seeds))
+    apart = (workers or 1) > 1 or scheduler is not None
+    recipe = Recipe(
+        workspace=replace(space, root=space.root.absolute()) if apart else space,
+        store=data.address if not apart or "://" in data.address else str(Path(data.address).absolute()),
+        estimators=tuple(dict.fromkeys(estimators)),
+        preset=preset,
+        steps=steps,
+        generator_preset=generator_preset or preset,
+        generator_steps=generator_steps,
+        settings=_by_system(settings),
+        most_mm=most_mm,
+        device=device,
+        workers=1 if apart else workers,
+        yes=yes,
+    )
+    draws = (False, True) if compare_draws else (contiguous,)
+    groups = groups_of(alphas, list(dict.fromkeys(generators)), recipe.estimators, seeds, single, draws)
+    cells = [cell for group in groups for cell in group]
+    _check_settings(recipe, data, cells, device)
+    costs = Costs(recipe, data, next((cell.draw for cell in cells if cell.draw.alpha < 1), cells[0].draw))
+    left: list[Cell] = []
+    seconds = None if budget is None else seconds_of(budget)
+    if seconds is not None:
+        cells, left = choose(groups, recipe.chain, costs, seconds)
+    path = record_path(space, data).with_suffix(".html")
+    if dry_run or seconds is not None:
+        _say_plan(recipe, costs, cells, left)
     if dry_run:
-        for alpha, generator, estimator, seed in cells:
-            progress.say(f"cell: {estimator} on {alpha:g} of {data.address}, generator {generator}, seed {seed}")
-        return space.root / "runs" / f"{store_name(data.address)}-reduction.html"
-    folders: list[str] = []
-    for number, (alpha, generator, estimator, seed) in enumerate(cells, start=1):
-        progress.say(f"[{number}/{len(cells)}] {estimator}, alpha {alpha:g}, generator {generator}, seed {seed}")
-        added = None
-        if generator != _NONE:
-            added = augment(data.address, alpha, generator, seed=seed, workers=workers, **shared)
-            if added not in folders:
-                folders.append(added)
-        run = train(estimator, data.address, alpha=alpha, add=added, steps=steps, seed=seed, **shared)
-        evaluate(str(run), data.address, device=device, workspace=space)
-        folders.append(str(run))
-    return report(folders, out=space.root / "runs" / f"{store_name(data.address)}-reduction.html", workspace=space)
+        return path
+    work = Work(recipe)
+    if apart:
+        work.spread(cells, workers, scheduler)
+    else:
+        end = None if seconds is None else time.monotonic() + seconds
+        left += work.one_by_one(cells, costs, end)
+    record = measure(data, work.finished(cells), left, work.failures(cells))
+    files.write(path.with_suffix(".json"), pretty_json(record))
+    _report(space, data, work, cells, record, path)
+    if record.failed:
+        found = f"{len(record.failed)} that failed, the first: {record.failed[0]}"
+        advice = "run the same command again, which goes on with them"
+        raise HandsynthError(sentence(f"{len(cells)} finished cells", found, path, advice))
+    return path
+
+
+def _report(space: Workspace, data: Store, work: Work, cells: Sequence[Cell], record: Reduction, path: Path) -> None:
+    frame = frame_of(record)
+    if frame.empty:
+        return
+    lines, trivial = alpha_lines(frame)
+    figure = Figure(
+        alpha_plot(lines, "EPE mean (mm), lower is better", trivial),
+        "Error over the share of the training set; bars are 95 % intervals over seeds, trivial answers are dashed.",
+    )
+    notes = [f"Left out for lack of time: {'; '.join(record.left_out)}."] if record.left_out else []
+    notes += [f"Failed: {failure}." for failure in record.failed]
+    sections = [
+        Section.of_results(
+            "Error by share of the training set", alpha_table(frame, record.protocol), "", [figure], notes
+        )
+    ]
+    draws = draws_table(frame, record.protocol)
+    if len(draws):
+        sections.append(Section.of_results("Random draws against whole sequences", draws))
+    runs = [Path(run) for run in work.finished(cells).values()]
+    stores = [space.store(address) for address in work.stores()]
+    write_page(space, runs, stores, path, "Dataset reduction", sections)
+
+
+def _say_plan(recipe: Recipe, costs: Costs, cells: Sequence[Cell], left: Sequence[Cell]) -> None:
+    """The cells that would be made and those left out, with what each costs beside the ones before it."""
+    counted: set[Part] = set()
+    total = 0.0
+    for title, some in (("cells to be made", cells), ("left out", left)):
+        lines = []
+        for cell in some:
+            parts = [part for part in recipe.chain(cell) if part not in counted]
+            counted |= set(parts)
+            price = sum(map(costs, parts))
+            total += price if some is cells else 0.0
+            shown = "there already" if not price else progress.duration(price)
+            shared = [str(part) for part in parts[:-1] if costs(part)]
+            lines.append(f"  {shown:>13}  {cell}" + (f" (with {', '.join(shared)})" if shared else ""))
+        if lines:
+            about = f", about {progress.duration(total)} in all" if some is cells else ""
+            progress.say("\n".join([f"{len(lines)} {title}{about}:", *lines]))
+
+
+def _check_settings(recipe: Recipe, data: Store, cells: Sequence[Cell], device: str) -> None:
+    """Presets, settings and draws are sound, before anything is trained. Raises UsageError."""
+    where = Device.choose(device)
+    for name in dict.fromkeys(name for cell in cells for name in (cell.estimator, cell.generator)):
+        if name == SIMULATOR:
+            override(SimulatorSettings(size=data.info.plan.size), recipe.of(name))
+        elif name != NONE:
+            if getattr(system_kind(name), "makes", "rgb") == "depth":
+                raise UsageError(sentence("generators of images", f"{name}, which makes depth maps", "--generator"))
+            choose_settings(name, recipe.training(name)[0], where, recipe.of(name))
+    for draw in dict.fromkeys(cell.draw for cell in cells):
+        split_store(data, draw.alpha, draw.seed, draw.contiguous)
+
+
+def _by_system(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """``SYSTEM.key=value`` texts by system; those of systems that take no part are left alone."""
+    systems = [*estimator_names(), *generator_names(), SIMULATOR]
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        system, _, rest = text.partition(".")
+        if system not in systems or not rest:
+            raise UsageError(sentence(f"SYSTEM.key=value with one of {', '.join(systems)}", repr(text), "--set"))
+        found[system] = (*found.get(system, ()), rest)
+    return tuple(found.items())
 
 
 def _check(option: str, names: Sequence[str], known: Sequence[str]) -> None:

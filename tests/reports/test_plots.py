@@ -4,7 +4,10 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from scipy import stats
 
+from handsynth.imaging.codecs import decode_color
 from handsynth.reports import plots
 from handsynth.reports.arms import arms
 from handsynth.reports.tables import results_table
@@ -86,3 +89,47 @@ def test_losses_of_an_empty_log_draw():
 
 def test_score_plot_says_which_way_is_better():
     assert "EPE mean (mm), lower is better" in words(draw("scores"))
+
+
+def distance_panels(noise: float):
+    generator = np.random.default_rng(0)
+    distances = generator.uniform(0.01, 0.2, 100)
+    errors = 10 + 100 * distances + noise * generator.normal(size=100)
+    errors[:5] = np.nan
+    return distances, [
+        plots.DistancePanel("EPE mean (mm)", "Spearman 0.9", errors, ("real images", np.full(100, 8.0))),
+        plots.DistancePanel("L1", "Spearman $x_1$", np.full(100, 0.1)),
+    ]
+
+
+def test_distance_plot_is_a_picture_of_its_points_the_same_twice():
+    distances, panels = distance_panels(noise=1.0)
+    png = plots.distance_plot(distances, panels, PROTOCOL)
+    picture = decode_color(png, "plot")
+    assert png == plots.distance_plot(distances, panels, PROTOCOL)
+    assert (picture[0, 0] == 255).all()
+    assert picture.shape[0] > decode_color(plots.distance_plot(distances, panels[:1], PROTOCOL), "plot").shape[0]
+    assert png != plots.distance_plot(distances, distance_panels(noise=2.0)[1], PROTOCOL)
+
+
+def test_running_mean_is_that_of_a_tenth_of_the_pairs_and_leaves_gaps_out():
+    distances, (panel, _) = distance_panels(noise=1.0)
+    axes = Figure().add_subplot()
+    plots._running_mean(axes, distances, panel.scores, "mean", color="black")
+    at, mean = axes.lines[0].get_data()
+    order = np.argsort(distances[5:])
+    first = order[:9]
+    assert len(at) == 95 - 9 + 1
+    assert at[0] == pytest.approx(distances[5:][first].mean())
+    assert mean[0] == pytest.approx(panel.scores[5:][first].mean())
+    band = axes.collections[0].get_paths()[0].vertices
+    half = stats.t.ppf(0.975, 8) * panel.scores[5:][first].std(ddof=1) / 3
+    start = band[np.isclose(band[:, 0], at[0])][:, 1]
+    assert (start.min(), start.max()) == pytest.approx((mean[0] - half, mean[0] + half))
+
+
+def test_a_few_pairs_have_no_running_mean():
+    axes = Figure().add_subplot()
+    plots._running_mean(axes, np.linspace(0, 1, 4), np.ones(4), "mean", color="black")
+    assert not axes.lines
+    assert plots.distance_plot(np.linspace(0, 1, 3), [plots.DistancePanel("L1", "", np.ones(3))], "few")

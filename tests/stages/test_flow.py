@@ -17,7 +17,6 @@ from handsynth.stages.evaluate import evaluate
 from handsynth.stages.export import export
 from handsynth.stages.index import index
 from handsynth.stages.pipeline import read_pipeline, run
-from handsynth.stages.reduce import reduce
 from handsynth.stages.report import report
 from handsynth.stages.summary import as_text, summarize
 from handsynth.stages.train import train
@@ -137,27 +136,6 @@ def test_export_writes_what_ingest_reads(space: Workspace, tmp_path: Path) -> No
     assert len(store) == len(space.store("hands"))
     with pytest.raises(StoreError, match="an empty folder"):
         export("hands", "msra15", tmp_path / "raw", workspace=space)
-
-
-def test_reduce_runs_every_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from handsynth.stages import reduce as stage
-
-    space, calls = make_workspace(tmp_path, count=16), []
-
-    def small_train(system: str, *rest: object, **more: object) -> Path:
-        calls.append((system, more["alpha"], more["seed"]))
-        return train(system, *rest, settings=ESTIMATOR, **more)  # type: ignore[arg-type]
-
-    def small_augment(store: str, alpha: float, generator: str, **more: object) -> str:
-        return augment(store, alpha, generator, steps=1, settings=GENERATOR, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(stage, "train", small_train)
-    monkeypatch.setattr(stage, "augment", small_augment)
-    path = reduce("hands", alphas=[0.5], seeds=[0, 1], steps=1, workers=1, workspace=space)
-    assert path.name == "hands-reduction.html"
-    assert sorted(calls) == [("hpm3d", 0.5, 0)] * 2 + [("hpm3d", 0.5, 1)] * 2 + [("hpm3d", 1.0, 0), ("hpm3d", 1.0, 1)]
-    with pytest.raises(UsageError, match="names among"):
-        reduce("hands", generators=["nosuch"], workspace=space)
 
 
 def test_pipelines_are_checked_before_anything_runs(tmp_path: Path) -> None:

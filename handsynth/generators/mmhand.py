@@ -5,6 +5,8 @@ attention generator (section 3.2) trained with two discriminators, one for the p
 10), an L1 and a perceptual loss (eq. 8, 11) and, where a frozen estimator is given, a pose loss (eq. 9, 12, 13); pairs
 are fed from small to large pose distance where ``curriculum`` is set (section 3.3.1).
 
+Two settings take parts away, as the ablation of section 4.2.3 does: ``attention`` and ``depth_stream``.
+
 All depth maps, of sources and targets, in training and in augmentation, come from the depth provider given at
 construction.
 
@@ -23,15 +25,18 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
-from torch import Tensor
+from torch import Tensor, nn
 
 from handsynth.conditioning import contour, depth
 from handsynth.conditioning.heatmaps import heatmaps
 from handsynth.errors import UsageError, sentence
-from handsynth.generators.transfer import PoseTransfer, TransferSettings, Weight, pair
+from handsynth.generators.adversarial import Weight
+from handsynth.generators.pictures import joined
+from handsynth.generators.transfer import PoseTransfer, TransferSettings
 from handsynth.networks.attention import AttentionGenerator
 from handsynth.networks.losses import joint_depth_loss, joint_map_loss
 from handsynth.networks.perceptual import Perceptual
+from handsynth.networks.resnet import ResnetGenerator
 from handsynth.runtime.settings import Settings
 from handsynth.training.schedules import LinearDecay
 from handsynth.training.system import DepthProvider, HandBatch, PoseJudge
@@ -49,6 +54,10 @@ class MMHandSettings(TransferSettings, frozen=True, kw_only=True):
     """Pixels at size 256; scaled with the size."""
     depth_input: Literal["hand_relative", "signed_700"] = "hand_relative"
     """Depth about the hand's own, one channel; or millimetres over 700 in three equal channels."""
+    attention: bool = True
+    """Whether pose and depth streams mask the image stream; else one ResNet generator sees all maps on the image."""
+    depth_stream: bool = True
+    """Whether depth maps go in; without them no depth provider is asked."""
     swap_streams: bool = False
     """Whether pose and depth streams change places after every block."""
     pose_maps_weight: Weight = 0.0
@@ -103,7 +112,7 @@ class MMHand(PoseTransfer):
 
     Args:
         settings: one of ``presets``, or others.
-        depth_provider: makes the depth maps of sources and targets from their joints.
+        depth_provider: makes the depth maps of sources and targets from their joints; not asked without depth stream.
         seed: fixes the initial weights and the draws of the history pools.
         judge: frozen estimator of the pose loss; not asked where both its weights are 0, nor to generate.
     """
@@ -118,17 +127,7 @@ class MMHand(PoseTransfer):
     ) -> None:
         self._depth_provider = depth_provider
         self._judge = judge
-        pose, depth_channels = _POSE_CHANNELS[settings.pose_input], _DEPTH_CHANNELS[settings.depth_input]
-        generator = AttentionGenerator(
-            image_channels=3,
-            pose_channels=(2 * pose, 2 * depth_channels),
-            width=settings.width,
-            blocks=settings.blocks,
-            norm=settings.norm,
-            dropout=settings.dropout,
-            swap=settings.swap_streams,
-        )
-        super().__init__(settings, generator, pose, seed)
+        super().__init__(settings, _generator(settings), _POSE_CHANNELS[settings.pose_input], seed)
 
     def _image_losses(self, made: Tensor, real: Tensor, target: HandBatch) -> dict[str, tuple[float, Tensor]]:
         losses = super()._image_losses(made, real, target)
@@ -145,9 +144,10 @@ class MMHand(PoseTransfer):
         return losses
 
     def _forward(self, look: Tensor, target_pose: Tensor, source: HandBatch, target: HandBatch) -> Tensor:
-        poses = pair(self._pose_maps(source.keypoints_px), target_pose)
-        depths = pair(self._depth_maps(source), self._depth_maps(target))
-        return self._networks["generator"](look, poses, depths)
+        maps = [joined(self._pose_maps(source.keypoints_px), target_pose)]
+        if self.settings.depth_stream:
+            maps.append(joined(self._depth_maps(source), self._depth_maps(target)))
+        return self._networks["generator"](look, *maps)
 
     def _pose_maps(self, keypoints_px: Tensor) -> Tensor:
         size = self.settings.size
@@ -160,3 +160,12 @@ class MMHand(PoseTransfer):
         if self.settings.depth_input == "signed_700":
             return depth.signed_700(depth_mm).expand(-1, 3, -1, -1)
         return depth.hand_relative(depth_mm, hands.joints_mm)
+
+
+def _generator(settings: MMHandSettings) -> nn.Module:
+    """The network of these settings; it takes the source image, the pair of pose maps and that of depth maps if any."""
+    s = settings
+    pairs = [2 * _POSE_CHANNELS[s.pose_input], *([2 * _DEPTH_CHANNELS[s.depth_input]] if s.depth_stream else [])]
+    if s.attention:
+        return AttentionGenerator(3, pairs, s.width, s.blocks, s.norm, s.dropout, s.swap_streams)
+    return ResnetGenerator(3 + sum(pairs), 3, s.width, s.blocks, s.norm, s.dropout)

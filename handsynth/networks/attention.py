@@ -6,8 +6,8 @@ heatmap and depth, it is MM-Hand (Wu et al., ACM MM 2020, section 3.2).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -54,7 +54,7 @@ class AttentionBlock(nn.Module):
     @staticmethod
     def mask(branches: Sequence[Float[Tensor, "B C h w"]]) -> Float[Tensor, "B C h w"]:
         """Attention in (0, 1), from the outputs of the pose branches."""
-        return math.prod((torch.sigmoid(branch) for branch in branches[1:]), start=torch.sigmoid(branches[0]))
+        return reduce(torch.mul, [torch.sigmoid(branch) for branch in branches])
 
 
 class AttentionGenerator(nn.Module):

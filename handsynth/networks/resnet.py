@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -77,9 +78,11 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Encoder, residual blocks and decoder: an image of one kind to one of another (CycleGAN; depth of DGGAN).
+    """Encoder, residual blocks and decoder: an image of one kind to one of another (CycleGAN; depth of DGGAN; MM-Hand
+    without attention).
 
     Args:
+        in_channels: of all inputs together.
         width: channels after the first convolution; the blocks have four times as many.
         blocks: residual blocks; 9 for 256 px and 6 for 128 px in Zhu et al. (ICCV 2017).
     """
@@ -98,9 +101,10 @@ class ResnetGenerator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)))
         self.decoder = decoder(width, out_channels, norm)
 
-    def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
-        """(B, out_channels, H, W) in [-1, 1]; H and W must be multiples of 4."""
-        return self.decoder(self.blocks(self.encoder(image)))
+    def forward(self, *images: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B D H W"]:
+        """(B, out_channels, H, W) in [-1, 1], of images and maps laid on each other; H and W multiples of 4."""
+        stacked = images[0] if len(images) == 1 else torch.cat(images, dim=1)
+        return self.decoder(self.blocks(self.encoder(stacked)))
 
 
 class ResnetDiscriminator(nn.Module):

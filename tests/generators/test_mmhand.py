@@ -317,6 +317,84 @@ def test_conditions(pose_input: str, channels: int, depth_input: str, depth_chan
         assert torch.equal(depths[:, 0], depths[:, 2])
 
 
+ABLATION = {
+    "a": ("pose_input=contour", "attention=false", "depth_stream=false", "curriculum=false"),
+    "b": ("pose_input=contour", "attention=true", "depth_stream=false", "curriculum=false"),
+    "c": ("pose_input=contour", "attention=true", "depth_stream=true", "curriculum=false"),
+    "d": ("pose_input=contour", "attention=true", "depth_stream=true", "curriculum=true"),
+    "without attention": ("pose_input=contour", "attention=false", "depth_stream=true"),
+}
+"""Generators of the paper's table 3 (e is d with other sources), and the one combination that it leaves out."""
+
+
+@pytest.mark.parametrize(
+    ("variant", "count"),
+    [
+        # A ResNet generator of 11,383,427 parameters with 6 more channels in a first convolution of 7 x 7 to 64.
+        ("a", 11_383_427 + 49 * 64 * 6),
+        # PATN's with 6 channels of pose in place of 42.
+        ("b", 41_384_579 - 49 * 64 * 36),
+        ("c", 71_159_939 + 71_260_291 - 71_272_835),
+        ("d", 71_159_939 + 71_260_291 - 71_272_835),
+        ("without attention", 11_383_427 + 49 * 64 * 8),
+    ],
+)
+def test_parameter_counts_of_the_ablation(variant: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handsynth.generators.transfer.initialise_normal", lambda network, generator: network)
+    with torch.device("meta"):
+        system = MMHand(override(MMHand.presets["paper"], ABLATION[variant]), capsule_depth, 0)
+    assert parameters(system.networks()["generator"]) == count
+
+
+def never(joints_mm: torch.Tensor, camera: torch.Tensor, size: int) -> torch.Tensor:
+    raise AssertionError("depth was asked for")
+
+
+def trained(system: MMHand, first: int, last: int, optimizers: dict[str, torch.optim.Optimizer]) -> None:
+    for step in range(first, last):
+        torch.manual_seed(step)
+        losses = system.step(drawn_pairs(2, 32, seed=step), optimizers, torch.Tensor.backward)
+        assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+@pytest.mark.parametrize("variant", ABLATION)
+def test_every_variant_trains_and_resumes_bit_for_bit(variant: str) -> None:
+    provider = capsule_depth if "depth_stream=true" in ABLATION[variant] else never
+
+    def build() -> MMHand:
+        return varied(MINIATURE, *ABLATION[variant], "pool_size=3", provider=provider)
+
+    straight, halved, resumed = build(), build(), build()
+    before = [parameter.clone() for parameter in straight.networks()["generator"].parameters()]
+    trained(straight, 0, 4, straight.optimizers())
+    learned = straight.networks()["generator"].parameters()
+    assert all(not torch.equal(old, new) for old, new in zip(before, learned, strict=True) if old.dim() > 1)
+    optimizers, others = halved.optimizers(), resumed.optimizers()
+    trained(halved, 0, 2, optimizers)
+    for name, network in resumed.networks().items():
+        network.load_state_dict(halved.networks()[name].state_dict())
+        others[name].load_state_dict(optimizers[name].state_dict())
+    resumed.load_state(halved.state())
+    trained(resumed, 2, 4, others)
+    batch = drawn_pairs(2, 32, seed=100)
+    assert torch.equal(straight.generate(batch), resumed.generate(batch))
+
+
+@pytest.mark.parametrize("variant", ABLATION)
+def test_an_image_depends_on_depth_only_where_a_stream_holds_it(variant: str) -> None:
+    farther_mm = 0.0
+
+    def provider(joints_mm: torch.Tensor, camera: torch.Tensor, size: int) -> torch.Tensor:
+        return capsule_depth(joints_mm, camera, size) + farther_mm
+
+    system = varied(MINIATURE, *ABLATION[variant], provider=provider)
+    trained(system, 0, 1, system.optimizers())
+    batch = drawn_pairs(2, 32)
+    near = system.generate(batch)
+    farther_mm = 50.0
+    assert torch.equal(near, system.generate(batch)) == ("depth_stream=false" in ABLATION[variant])
+
+
 def test_heatmaps_scale_with_the_size() -> None:
     keypoints = torch.full((1, 21, 2), 15.5)
     narrow = varied(MINIATURE)._pose_maps(keypoints)

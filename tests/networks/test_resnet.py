@@ -96,3 +96,10 @@ def test_generator_under_fixed_weights(out_channels: int, norm: Norm, gain: floa
         image = generator(wave(3))
     assert image.shape == (1, out_channels, 64, 64)
     assert summary(image) == close(expected)
+
+
+def test_maps_beside_the_image_are_laid_on_it() -> None:
+    generator = ResnetGenerator(9, 3, width=4, blocks=1, norm="batch").eval()
+    look, maps = wave(3).float(), wave(6, phase=0.5).float()
+    with torch.no_grad():
+        assert torch.equal(generator(look, maps), generator(torch.cat([look, maps], dim=1)))

@@ -1,11 +1,21 @@
 """Run a chain of stages from one flat TOML file. Stages are safe to run twice, so a pipeline resumes where it stopped.
 
-A file states its parameters at the top and its stages in order; ``{name}`` in a text is a parameter's value::
+A file states its parameters at the top and its stages in order; ``{name}`` in a text is a parameter's value. An
+argument that comes out as empty text is left to the stage's own default. Parameters that follow from the value of
+another one stand in ``[when.NAME.VALUE]``, and that parameter then takes no other values than those listed::
 
+    data = "sim"
     alpha = 0.4
+
+    [when.data.sim]
+    store = "bench-v1"
+
+    [when.data.stb]
+    store = "stb"
 
     [[stage]]
     stage = "augment"
+    store = "{store}"
     alpha = "{alpha}"
 """
 
@@ -25,14 +35,19 @@ from handsynth.runtime.settings import load_toml
 from handsynth.stages.workspace import Workspace
 
 STAGES = (
+    "prepare",
     "simulate",
     "ingest",
     "index",
     "train",
     "augment",
     "evaluate",
+    "image_quality",
     "reduce",
+    "ablate",
     "report",
+    "paper_figure",
+    "paper_table",
     "export",
     "convert",
     "view",
@@ -80,15 +95,12 @@ def read_pipeline(path: Path, settings: Sequence[str] = ()) -> list[tuple[str, C
     steps = table.pop("stage", [])
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
         raise UsageError(sentence("[[stage]] tables", "none", path, "see the file pipelines/demo.toml"))
-    for text in settings:
-        key, equals, value = text.partition("=")
-        if not equals or key not in table:
-            raise UsageError(sentence(f"one of {', '.join(table)} with =", repr(text), "--set"))
-        table[key] = _value(value)
+    parameters = _parameters(table, settings, path)
     calls = []
     for number, step in enumerate(steps, start=1):
         where = f"stage {number} of {path}"
-        arguments = {key: _filled(value, table, where) for key, value in step.items()}
+        filled = {key: _filled(value, parameters, where) for key, value in step.items()}
+        arguments = {key: value for key, value in filled.items() if value != ""}
         name = arguments.pop("stage", None)
         if name not in STAGES:
             raise UsageError(sentence(f"stage = one of {', '.join(STAGES)}", repr(name), where))
@@ -99,6 +111,25 @@ def read_pipeline(path: Path, settings: Sequence[str] = ()) -> list[tuple[str, C
             raise UsageError(sentence(f"parameters among {', '.join(sorted(known))}", ", ".join(unknown), where))
         calls.append((name, function, arguments))
     return calls
+
+
+def _parameters(table: dict[str, Any], settings: Sequence[str], path: Path) -> dict[str, Any]:
+    """The file's parameters with ``settings`` over them, and those that follow from others."""
+    given = dict(table)
+    when = given.pop("when", {})
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or key not in given:
+            raise UsageError(sentence(f"one of {', '.join(given)} with =", repr(text), "--set"))
+        given[key] = _value(value)
+    following: dict[str, Any] = {}
+    for name, cases in when.items():
+        value = str(given.get(name))
+        if value not in cases:
+            raise UsageError(sentence(f"{name} = one of {', '.join(cases)}", repr(value), path))
+        where = f"[when.{name}.{value}] of {path}"
+        following |= {key: _filled(each, given, where) for key, each in cases[value].items()}
+    return given | following
 
 
 def _find(pipeline: str | Path) -> Path:

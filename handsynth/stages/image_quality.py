@@ -1,0 +1,108 @@
+"""Train generators on one reduced set and score their images alike: what MM-Hand's table 1 compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from handsynth.errors import UsageError, sentence
+from handsynth.generators import generator_names
+from handsynth.reports.paper import GENERATORS
+from handsynth.runtime import progress
+from handsynth.stages.evaluate import evaluate
+from handsynth.stages.judge import load_judge
+from handsynth.stages.train import train
+from handsynth.stages.workspace import Workspace
+from handsynth.store.read import Store
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
+from handsynth.training.loop import Device
+from handsynth.training.run import read_evaluations
+from handsynth.training.splits import split_store
+
+_JUDGE = "hpm3d"
+
+
+def image_quality(
+    store: str | None = None,
+    alpha: float = 0.4,
+    generators: Sequence[str] = tuple(GENERATORS),
+    seeds: Sequence[int] = (0,),
+    preset: str | None = None,
+    steps: int | None = None,
+    generator_preset: str | None = None,
+    generator_steps: int | None = None,
+    contiguous: bool = False,
+    device: str = "auto",
+    inception: str | None = None,
+    inception_sha256: str | None = None,
+    workspace: str | Path | Workspace | None = None,
+) -> list[Path]:
+    """Train every generator at a share of the training split, score its images, and return their runs' folders.
+
+    The judge of the images is an estimator trained on all of the training split: it gives reported scores, guides
+    nothing, and the scores' protocol says what it saw. Runs that are trained or scored already are left as they are.
+
+    Args:
+        alpha: share of the training split that is the reduced set, between 0 and 1.
+        seeds: of reduced sets and trainings; the judge has seed 0.
+        preset, steps: of the judge; ``steps`` is its preset's by default.
+        generator_preset, generator_steps: of the generators.
+        contiguous: draw whole sequences, so that no source is a neighbouring video frame of its target.
+        inception, inception_sha256: see ``evaluate``; without them IS and FID are not computed.
+
+    Raises:
+        UsageError: an unknown generator or a share out of range, before anything is trained.
+        StoreError: a run of one of these names was made with other settings.
+    """
+    space = Workspace.of(workspace)
+    data = space.store(store)
+    unknown = [name for name in generators if name not in generator_names()]
+    if unknown:
+        raise UsageError(sentence(f"generators among {', '.join(generator_names())}", ", ".join(unknown), "generators"))
+    if not 0 < alpha < 1:
+        raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "alpha"))
+    judge = str(train(_JUDGE, data.address, preset=preset, steps=steps, device=device, workspace=space))
+    folders = []
+    for seed in seeds:
+        targets = split_store(data, alpha, seed, contiguous).held_out
+        about = load_judge(space, judge, data, targets, Device.choose(device).torch_device).about
+        for generator in generators:
+            folder = train(
+                generator,
+                data.address,
+                alpha=alpha,
+                preset=generator_preset,
+                steps=generator_steps,
+                seed=seed,
+                contiguous=contiguous,
+                device=device,
+                workspace=space,
+            )
+            if _is_scored(folder, data, about, inception is not None):
+                progress.say(f"{folder.name} is scored already")
+            else:
+                evaluate(
+                    str(folder),
+                    data.address,
+                    "held-out",
+                    device,
+                    judge,
+                    inception,
+                    inception_sha256,
+                    workspace=space,
+                )
+            folders.append(folder)
+    return folders
+
+
+def _is_scored(folder: Path, data: Store, judge: str, inception: bool) -> bool:
+    """Whether a run's newest weights were scored on these data, by this judge, with Inception or without."""
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None  # train() returned, so there is one
+    weights = load_checkpoint(checkpoint)[0].weights
+    return any(
+        [evaluation.store.hash, evaluation.split, evaluation.checkpoint] == [data.hash, "held-out", weights]
+        and judge in evaluation.protocol
+        and ("is" in evaluation.rows[0].values) == inception
+        for evaluation in read_evaluations(folder)
+    )

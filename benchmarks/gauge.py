@@ -63,7 +63,8 @@ def report(title: str, timing: Timing, ours: str, count: int, goals: Mapping[str
     print(f"  {'':34} {'ms':>10} {'items/s':>12} {'ours is':>10}  goal")
     for peer in timing.seconds:
         median = timing.median(peer)
-        line = f"  {peer:34} {median * 1e3:10.2f} {count / median:12,.0f}"
+        pace = count / median
+        line = f"  {peer:34} {median * 1e3:10.2f} {pace:12,.{0 if pace >= 100 else 2}f}"
         if peer != ours:
             ratio = timing.speedup(ours, peer)
             line += f" {ratio:9.2f}x"

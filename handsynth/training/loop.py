@@ -24,11 +24,12 @@ from handsynth.runtime.seeds import entropy
 from handsynth.runtime.settings import digest
 from handsynth.training.batches import BatchSource
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from handsynth.training.compilation import compile_networks
 from handsynth.training.system import System
 
 _LOG_EVERY = 10
 _SAVE_EVERY_SECONDS = 60.0
-_PROBE_STEPS = 4
+_PROBES = 4
 _PRECISIONS = {"auto": "", "float32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -70,17 +71,38 @@ def settings_hash(system: System, seed: int) -> str:
     return digest([system.name, system.settings, seed])
 
 
+def set_up(system: System, device: Device, compiled: bool = False) -> tuple[Fabric, dict[str, Any]]:
+    """Put a system's networks on a device, in its precision there, and make its optimisers: ready for ``step``."""
+    fabric = Fabric(accelerator=device.accelerator, devices=1, precision=device.precision)  # type: ignore[arg-type]
+    networks = system.networks()
+    for network in networks.values():
+        network.to(fabric.device)
+        network.train()
+    optimizers = system.optimizers()
+    for name, network in list(networks.items()):
+        networks[name] = fabric.setup_module(network)
+    if compiled:
+        compile_networks(_bare(system).values())
+    return fabric, {name: fabric.setup_optimizers(optimizer) for name, optimizer in optimizers.items()}
+
+
 def estimate_seconds(build: Callable[[], System], batches: BatchSource, device: Device, steps: int) -> float:
-    """Seconds that ``steps`` will take: the quickest of a few steps of a throw-away system, the first not counted."""
-    system, fabric = build(), _fabric(device)
-    optimizers = _set_up(system, fabric)
-    seconds = []
-    for step in range(_PROBE_STEPS):
+    """Seconds that ``steps`` will take, as steps of a throw-away system tell.
+
+    Two steps, the quicker of which counts, in the middle of each quarter: a system may train in phases that differ.
+    """
+    system = build()
+    fabric, optimizers = set_up(system, device)
+
+    def seconds(step: int) -> float:
+        system.schedule(step, steps)
         start = time.perf_counter()
         system.step(batches(step).to(fabric.device), optimizers, fabric.backward)
         _synchronize(fabric.device)
-        seconds.append(time.perf_counter() - start)
-    return steps * min(seconds[1:])
+        return time.perf_counter() - start
+
+    middles = [(2 * place + 1) * steps // (2 * _PROBES) for place in range(_PROBES)]
+    return steps / _PROBES * sum(min(seconds(step), seconds(step + 1)) for step in middles)
 
 
 def train(
@@ -93,6 +115,7 @@ def train(
     device: Device,
     title: str = "",
     start: Path | None = None,
+    compiled: bool = False,
 ) -> Path:
     """Train to ``steps``, resuming from the folder's newest checkpoint; returns the final checkpoint.
 
@@ -100,6 +123,7 @@ def train(
 
     Args:
         start: checkpoint of another run, whose (averaged) weights take the place of random ones at step 0.
+        compiled: whether to run the networks compiled; see ``training/compilation.py``.
 
     Raises:
         DataError: the folder's checkpoint was made with other settings, ``start`` holds other networks, or a loss is
@@ -107,8 +131,7 @@ def train(
     """
     if start is not None:
         _take_weights(system, start)
-    fabric = _fabric(device)
-    optimizers = _set_up(system, fabric)
+    fabric, optimizers = set_up(system, device, compiled)
     tag, checkpoints = settings_hash(system, seed), folder / "checkpoints"
     averaged = _Averaged(system, system.settings.ema)
     first = 0
@@ -247,21 +270,6 @@ class _Log:
 def _whole_lines(path: Path) -> list[bytes]:
     data = path.read_bytes() if path.is_file() else b""
     return data[: data.rfind(b"\n") + 1].splitlines()
-
-
-def _fabric(device: Device) -> Fabric:
-    return Fabric(accelerator=device.accelerator, devices=1, precision=device.precision)  # type: ignore[arg-type]
-
-
-def _set_up(system: System, fabric: Fabric) -> dict[str, Any]:
-    networks = system.networks()
-    for network in networks.values():
-        network.to(fabric.device)
-        network.train()
-    optimizers = system.optimizers()
-    for name, network in list(networks.items()):
-        networks[name] = fabric.setup_module(network)
-    return {name: fabric.setup_optimizers(optimizer) for name, optimizer in optimizers.items()}
 
 
 def _bare(system: System) -> dict[str, torch.nn.Module]:

@@ -173,6 +173,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         loop.train(Toy(ToySettings(learning_rate=1e30)), batches, tmp_path, steps=30, seed=0, device=CPU)
 
 
+def test_estimates_count_every_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Phased(Toy):
+        """Takes 1 s a step in the first half of a training, 3 s in the second."""
+
+        def schedule(self, step: int, steps: int) -> float:
+            self.seconds = 1 if step < steps / 2 else 3
+            return 1.0
+
+        def step(self, batch: HandBatch, optimizers: Mapping[str, Any], backward: Any) -> dict[str, Tensor]:
+            clock.append(clock[-1] + self.seconds)
+            return {}
+
+    clock = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[-1])
+    assert loop.estimate_seconds(lambda: Phased(ToySettings()), batches, CPU, 100) == 50 * 1 + 50 * 3
+
+
 def test_estimating_leaves_no_trace(tmp_path: Path) -> None:
     assert loop.estimate_seconds(lambda: Toy(ToySettings()), batches, CPU, 100) > 0
     assert not list(tmp_path.iterdir())

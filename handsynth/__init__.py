@@ -21,9 +21,11 @@ _EXPORTS = {
     **{
         name: f"handsynth.stages.{name}:{name}"
         for name in (
+            "ablate",
             "augment",
             "convert",
             "convert_weights",
+            "curriculum",
             "datasets",
             "demo",
             "evaluate",

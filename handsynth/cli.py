@@ -1,149 +1,34 @@
-"""The command line. No logic: a command is a signature and a help text; it calls the stage of the same parameters.
-
-Results go to stdout (``--json`` for machines), talk to stderr. Exit codes: 0 done, 1 failed, 2 wrong use,
-130 interrupted. Stages are imported when they run, so that ``--help`` is instant.
-"""
+"""The command line. No logic: a command is a signature and a help text; it calls the stage of the same parameters."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import functools
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
-
-import handsynth
-from handsynth.errors import HandsynthError, sentence
-
-app = typer.Typer(
-    name="handsynth",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="""Turn any 3-D hand dataset into one clean store, and too little data into enough.
-
-    The flow: **simulate** or **ingest** -> **index** -> **augment** -> **train** -> **evaluate** -> **report**.
-    See all of it in minutes: `handsynth demo`.
-
-    A STORE or RUN is a name in the workspace (the current folder, `--workspace` or `HANDSYNTH_WORKSPACE`) or a path;
-    where only one candidate exists it may be left out.""",
-    epilog="Results go to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
-)
-
-FLOW, STORES, MORE = "The flow", "Stores", "Whole experiments"
-
-Argument, Option = typer.Argument, typer.Option
-StoreName = Annotated[str | None, Argument(metavar="STORE", help="Store name or path; the only store by default.")]
-Scheduler = Annotated[str | None, Option(help="Address of a running Dask scheduler to join.")]
-Workers = Annotated[int | None, Option(help="Local processes; one per core by default.")]
-Seed = Annotated[int, Option(help="Fixes splits, pairs, order and results on one machine.")]
-DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done; write nothing.")]
-Overwrite = Annotated[bool, Option("--overwrite/--resume", help="Start again, or go on where a stopped run ended.")]
-Contiguous = Annotated[bool, Option("--contiguous", help="Draw whole sequences: neighbouring frames stay together.")]
-Assignments = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
-Preset = Annotated[str | None, Option(help="paper, published, small or tiny; by default small on a GPU, else tiny.")]
-DeviceName = Annotated[str, Option(help="auto, cpu or cuda.")]
-Yes = Annotated[bool, Option("--yes", help="Train even where the estimate is over an hour.")]
-Steps = Annotated[int | None, Option(help="Optimisation steps; the preset's by default.")]
-FormatName = Annotated[str, Option("--as", metavar="FORMAT", help="Layout to write; see: handsynth datasets.")]
-
-
-def command(stage: str, panel: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a command that calls ``stage`` (``module:function`` below ``handsynth.stages``) with its parameters.
-
-    Adds ``--json`` and ``--workspace``, shows progress, prints the result, turns errors into a sentence and a code.
-    """
-
-    def register(signature: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(signature)
-        def wrapped(**arguments: Any) -> None:
-            from handsynth.runtime.progress import Terminal, show
-
-            as_json = arguments.pop("json")
-            with _explained(), show(Terminal()):
-                result = _load(stage)(**arguments)
-                _print(result, as_json)
-            if getattr(result, "ok", True) is False:  # a report that found faults
-                raise typer.Exit(1)
-
-        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        json_option = Annotated[bool, Option("--json", help="Print the result as JSON.")]
-        workspace_option = Annotated[Path | None, Option(help="Folder of data/, stores/ and runs/.")]
-        parameters = [
-            *inspect.signature(signature, eval_str=True).parameters.values(),
-            inspect.Parameter("workspace", keyword, default=None, annotation=workspace_option),
-            inspect.Parameter("json", keyword, default=False, annotation=json_option),
-        ]
-        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        wrapped.stage = stage  # type: ignore[attr-defined]
-        del wrapped.__wrapped__
-        app.command(rich_help_panel=panel)(wrapped)
-        return wrapped
-
-    return register
-
-
-def _load(stage: str) -> Callable[..., Any]:
-    from importlib import import_module
-
-    module, _, name = stage.partition(":")
-    function: Callable[..., Any] = getattr(import_module(f"handsynth.stages.{module}"), name)
-    return function
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """What a user did wrong, or a machine could not do, is one sentence; our own mistakes keep their traceback."""
-    try:
-        yield
-    except HandsynthError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, and the same command resumes", 130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise
-        where = error.filename or "the workspace"
-        _fail(sentence("room to write", (error.strerror or "an error").lower(), where, "free some space"), 1)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"handsynth: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _print(value: Any, as_json: bool) -> None:
-    from handsynth.stages.summary import as_text, summarize
-
-    summary = summarize(value)
-    if as_json:
-        from handsynth.runtime.settings import pretty_json
-
-        sys.stdout.write(pretty_json(summary).decode())
-    else:
-        print(as_text(summary))
-
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        print(handsynth.__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, Option("--version", is_eager=True, callback=_show_version, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    pass
+from handsynth.command import (
+    FLOW,
+    MORE,
+    STORES,
+    Argument,
+    Assignments,
+    Contiguous,
+    DeviceName,
+    DryRun,
+    FormatName,
+    Option,
+    Overwrite,
+    Preset,
+    Scheduler,
+    Seed,
+    Steps,
+    StoreName,
+    Workers,
+    Yes,
+    app,
+    command,
+)  # fmt: skip
 
 
 # fmt: off
@@ -157,7 +42,7 @@ def simulate(
     poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see below.")] = None,
     person: Annotated[str, Option(help="With --poses, one hand per subject or per frame.")] = "subject",
     recipe: Annotated[str | None, Option(help="Render a benchmark: bench-v1, or bench-v1-mini.")] = None,
-    device: DeviceName = "auto",
+    device: Annotated[str, Option(help="auto, cpu or cuda; with --scheduler, auto is the CPU.")] = "auto",
     settings: Assignments = [],
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -166,7 +51,9 @@ def simulate(
 ) -> None:
     """Render hands with exact joints, depth and masks: a store, or raw files of a dataset.
 
-    `handsynth simulate --count 200 --as rhd` writes data/rhd as its publisher would.
+    `handsynth simulate --count 200 --as rhd` writes data/rhd as its publisher would. Rendered images wait in
+    data/.rhd.unfinished until the folder is whole, some 0.6 MB for each of 640 x 480 px; after a stop the same command
+    goes on from them.
 
     `--poses STORE`: the simulator's hand is fitted to the labelled joints of each sample and rendered before its camera
     and under its name, so that the new store pairs with the old one; says how far the joints lie from the given ones.
@@ -215,9 +102,15 @@ def augment(
     preset: Preset = None,
     steps: Steps = None,
     count: Annotated[int | None, Option(help="Images to make; by default one for every held-out pose.")] = None,
+    match: Annotated[str, Option(help="Whose look a pose gets: nearest or random of the reduced set.")] = "nearest",
+    depth: Annotated[str, Option(help="Of its training: capsules, simulator or a RUN that makes depth.")] = "capsules",
+    guide: Annotated[str | None, Option(metavar="RUN", help="Of its training: estimator of the pose loss.")] = None,
+    judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that scores every image; see below.")] = None,
+    most_mm: Annotated[float, Option(help="With --judge: keep images up to this pose error in mm.")] = 40.0,
     seed: Seed = 0,
     contiguous: Contiguous = False,
     device: DeviceName = "auto",
+    precision: Annotated[str, Option(help="float32, bf16, or auto: bf16 on a GPU, float32 on a CPU.")] = "auto",
     settings: Assignments = [],
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -229,6 +122,9 @@ def augment(
 
     Trains the generator first where no fitting run exists. Sources and training pixels come from the reduced set
     only; held-out samples lend their joints and camera alone.
+
+    `--judge RUN`: an estimator trained on the same reduced set says how far each image is from the pose it was made
+    for. Images over `--most-mm` stay in the store, marked, and join no training.
     """
 
 
@@ -241,10 +137,14 @@ def train(
     preset: Preset = None,
     steps: Steps = None,
     seed: Seed = 0,
+    weights_seed: Annotated[int | None, Option(help="Of weights and order; that of --seed by default.")] = None,
     contiguous: Contiguous = False,
     start: Annotated[str | None, Option(metavar="RUN", help="Begin with the weights of this trained run.")] = None,
+    depth: Annotated[str, Option(help="What makes mmhand's depth maps: capsules, simulator or a RUN.")] = "capsules",
+    guide: Annotated[str | None, Option(metavar="RUN", help="Estimator of mmhand's pose loss.")] = None,
     device: DeviceName = "auto",
     precision: Annotated[str, Option(help="float32, bf16, or auto: bf16 on a GPU, float32 on a CPU.")] = "auto",
+    compile: Annotated[str, Option(help="Networks: on, off, or auto: on a GPU for over ten minutes.")] = "auto",
     settings: Assignments = [],
     name: Annotated[str | None, Option(help="Run to write; made from store, system and alpha by default.")] = None,
     overwrite: Overwrite = False,
@@ -373,18 +273,69 @@ def convert_weights(
 def reduce(
     store: StoreName = None,
     alphas: Annotated[list[float], Option("--alpha", help="Share of the training split; repeatable.")] = [0.2, 0.4],
-    generators: Annotated[list[str], Option("--generator", help="none or its name; repeatable.")] = ["none", "mmhand"],
+    generators: Annotated[list[str], Option("--generator", help="none, mmhand, simulator ...")] = ["none", "mmhand"],
     estimators: Annotated[list[str], Option("--estimator", help="Estimator; repeatable.")] = ["hpm3d"],
     seeds: Annotated[list[int], Option("--seed", help="Seed; repeatable.")] = [0],
+    single: Annotated[list[str], Option(metavar="GENERATOR", help="Gets the first seed only; repeatable.")] = [],
     preset: Preset = None,
     steps: Steps = None,
+    generator_preset: Annotated[str | None, Option(help="Preset of the generators; --preset by default.")] = None,
+    generator_steps: Annotated[int | None, Option(help="Their steps; the preset's by default.")] = None,
+    settings: Annotated[list[str], Option("--set", metavar="SYSTEM.KEY=VALUE", help="Change a setting.")] = [],
+    most_mm: Annotated[float | None, Option(metavar="MM", help="Reject images whose pose errs by more.")] = None,
+    contiguous: Contiguous = False,
+    compare_draws: Annotated[bool, Option("--compare-draws", help="Draw both ways, and show the difference.")] = False,
+    budget: Annotated[str | None, Option(metavar="TIME", help="2h, 90m: run what fits, name the rest.")] = None,
+    device: DeviceName = "auto",
+    workers: Annotated[int | None, Option(help="Cells at a time, of one core each; else one of all cores.")] = None,
+    scheduler: Scheduler = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run the dataset-reduction experiment: shares x generators x estimators x seeds, resumable cell by cell.
+
+    `handsynth reduce --alpha 0.2 --generator none --generator mmhand --generator simulator --budget 2h`
+
+    `--dry-run` says which cells there are and what each would cost; what is made already costs nothing.
+    """
+
+
+@command("ablate:ablate", MORE)
+def ablate(
+    store: StoreName = None,
+    alpha: Annotated[float, Option(help="Share of the training split that is the reduced set, between 0 and 1.")] = 0.4,
+    seeds: Annotated[list[int], Option("--seed", help="Seed; repeatable.")] = [0],
+    preset: Preset = None,
+    steps: Annotated[int | None, Option(help="Steps of the estimators; the preset's by default.")] = None,
+    generator_steps: Annotated[int | None, Option(help="Steps of the generators; the preset's by default.")] = None,
+    settings: Annotated[list[str], Option("--set", metavar="SYSTEM.KEY=VALUE", help="Change a setting.")] = [],
     contiguous: Contiguous = False,
     device: DeviceName = "auto",
     workers: Workers = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Run the dataset-reduction experiment: shares x generators x estimators x seeds, resumable cell by cell."""
+    """Run the ablation of mmhand: what masks, depth, curriculum and nearest sources each bring to an estimator.
+
+    Five variants, each with one part more, at equal steps: see docs/mmhand.md. Writes a CSV file of scores; what is
+    made already is not made again.
+    """
+
+
+@command("curriculum:curriculum", MORE)
+def curriculum(
+    run: Annotated[str | None, Argument(metavar="RUN", help="Trained generator; the only run by default.")] = None,
+    store: Annotated[str | None, Argument(metavar="STORE", help="Store of the pairs; by default the run's.")] = None,
+    judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that says how far poses are off.")] = None,
+    split: Annotated[str, Option(help="Of the target poses: held-out or test.")] = "held-out",
+    count: Annotated[int, Option(help="Random pairs, or as many as there are targets.")] = 1000,
+    seed: Annotated[int, Option(help="Of the pairs.")] = 0,
+    device: DeviceName = "auto",
+) -> None:
+    """Plot how a generator's errors grow with the pose distance of source and target: a PNG, and a CSV of the points.
+
+    `handsynth curriculum hands-mmhand-0.4 --judge hands-hpm3d`: what feeding easy pairs first rests on.
+    """
 
 
 @command("pipeline:run", MORE)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import handsynth
 from handsynth import cli
+from handsynth.command import load_stage
 
 COMMANDS = {command.callback.__name__: command.callback for command in cli.app.registered_commands if command.callback}
 
@@ -25,7 +26,7 @@ def run(*arguments: str, workspace: Path | None = None) -> Result:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_the_stage_s_parameters(name: str) -> None:
-    command, stage = COMMANDS[name], cli._load(COMMANDS[name].stage)  # type: ignore[attr-defined]
+    command, stage = COMMANDS[name], load_stage(COMMANDS[name].stage)  # type: ignore[attr-defined]
     ours, theirs = inspect.signature(command).parameters, inspect.signature(stage).parameters
     assert set(ours) - {"json"} <= set(theirs), f"{name} offers what the stage does not take"
     for parameter in set(ours) - {"json", "workspace", "yes"}:
@@ -98,5 +99,5 @@ def test_interrupting_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_load", lambda stage: interrupted)
+    monkeypatch.setattr("handsynth.command.load_stage", lambda stage: interrupted)
     assert run("demo").exit_code == 130

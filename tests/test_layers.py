@@ -28,7 +28,8 @@ LAYERS = {
     "estimators": 5,
     "reports": 5,
     "stages": 6,
-    "cli": 7,
+    "command": 7,
+    "cli": 8,
 }
 HEAVY = {"torch", "dask", "distributed", "cv2", "zarr", "pyarrow", "pandas", "scipy", "matplotlib", "lightning_fabric"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -38,6 +38,19 @@ class AdversarialSettings(Settings, frozen=True, kw_only=True):
     steps: Count
 
 
+class PairSettings(AdversarialSettings, frozen=True, kw_only=True):
+    """Settings of those that learn from pairs of a source and a target hand."""
+
+    pairs: Literal["any", "sequence"] = "any"
+    """Who is paired: any two hands of the reduced set, as MM-Hand's text has it, or two of one sequence where the store
+    names sequences. A source of another scene does not tell what the target's image looks like, so that what is learned
+    is the mean of all scenes."""
+    curriculum: bool = False
+    """Whether pairs come in order of their pose distance."""
+    redraw_pairs: bool = True
+    """Whether pairs are drawn anew for every epoch."""
+
+
 class AdversarialGenerator(abc.ABC):
     """The parts that do not differ; see ``training.system.Generator`` for what the methods promise.
 

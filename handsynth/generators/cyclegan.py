@@ -22,7 +22,7 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.adversarial import AdversarialGenerator, Count, PairSettings, Weight
 from handsynth.generators.pictures import PoseMap, picture, pose_picture
 from handsynth.imaging.crop import RandomCrop, random_crop
 from handsynth.networks.initialise import initialise_normal
@@ -40,7 +40,7 @@ _GENERATORS, _CRITICS = ("generator", "inverse"), ("critic_picture", "critic_pos
 """From pose to image and from image to pose; of images and of poses."""
 
 
-class CycleGANSettings(AdversarialSettings, frozen=True, kw_only=True):
+class CycleGANSettings(PairSettings, frozen=True, kw_only=True):
     """Settings of :class:`CycleGAN`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Annotated[int, Meta(ge=32, multiple_of=4)] = 256
@@ -61,10 +61,6 @@ class CycleGANSettings(AdversarialSettings, frozen=True, kw_only=True):
     pool_size: Annotated[int, Meta(ge=0)] = 50
     """Pictures in each critic's history pool."""
     decay: LinearDecay | None = LinearDecay(constant=100, decay=100, offset=1)
-    curriculum: bool = False
-    """Whether pairs come in order of their pose distance."""
-    redraw_pairs: bool = True
-    """Whether poses meet other images in every epoch."""
     steps: Count = 3_000_000
 
 

@@ -79,6 +79,7 @@ _PRESETS: dict[str, MMHandSettings] = {
         curriculum=False,
     ),
     "small": MMHandSettings(
+        pairs="sequence",
         size=128,
         width=32,
         blocks=6,
@@ -92,6 +93,7 @@ _PRESETS: dict[str, MMHandSettings] = {
         steps=8000,
     ),
     "tiny": MMHandSettings(
+        pairs="sequence",
         size=64,
         width=16,
         blocks=4,

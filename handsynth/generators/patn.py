@@ -57,6 +57,7 @@ _PRESETS: dict[str, PatnSettings] = {
         feature_map_logits=True, heatmap_style="patn", redraw_pairs=True, batch=32, steps=_PAIRS // 32
     ),
     "small": PatnSettings(
+        pairs="sequence",
         size=128,
         width=32,
         blocks=6,
@@ -72,6 +73,7 @@ _PRESETS: dict[str, PatnSettings] = {
         steps=8000,
     ),
     "tiny": PatnSettings(
+        pairs="sequence",
         size=64,
         width=16,
         blocks=4,

@@ -20,7 +20,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from handsynth.conditioning.parts import closed_mask, joint_discs
-from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.adversarial import AdversarialGenerator, Count, PairSettings, Weight
 from handsynth.generators.pictures import joined, picture
 from handsynth.hand.joints import J
 from handsynth.networks.initialise import initialise_glorot, initialise_normal
@@ -31,7 +31,7 @@ from handsynth.runtime.settings import Settings
 from handsynth.training.system import HandBatch, PairBatch
 
 
-class PG2Settings(AdversarialSettings, frozen=True, kw_only=True):
+class PG2Settings(PairSettings, frozen=True, kw_only=True):
     """Settings of :class:`PG2`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Literal[32, 64, 128, 256] = 256
@@ -49,10 +49,6 @@ class PG2Settings(AdversarialSettings, frozen=True, kw_only=True):
     l1_weight: Weight = 50.0
     """Of both L1 terms, over the image and over the mask, in the second phase."""
     learning_rate: Annotated[float, Meta(gt=0)] = 2e-5
-    curriculum: bool = False
-    """Whether pairs come in order of their pose distance."""
-    redraw_pairs: bool = True
-    """Whether pairs are drawn anew for every epoch."""
     coarse_share: Annotated[float, Meta(ge=0, lt=1)] = 0.275
     """Share of the steps in which the coarse generator learns; nothing else does then, and it does not after. 22,000 of
     80,000 steps in the authors' training."""
@@ -62,8 +58,12 @@ class PG2Settings(AdversarialSettings, frozen=True, kw_only=True):
 _PRESETS: dict[str, PG2Settings] = {
     "paper": PG2Settings(),
     "published": PG2Settings(critic_input="single"),
-    "small": PG2Settings(size=128, width=48, learning_rate=3e-4, ema=0.999, batch=16, coarse_share=0.5, steps=8000),
-    "tiny": PG2Settings(size=64, width=16, learning_rate=1e-3, ema=0.98, batch=8, coarse_share=0.6, steps=1000),
+    "small": PG2Settings(
+        pairs="sequence", size=128, width=48, learning_rate=3e-4, ema=0.999, batch=16, coarse_share=0.5, steps=8000
+    ),
+    "tiny": PG2Settings(
+        pairs="sequence", size=64, width=16, learning_rate=1e-3, ema=0.98, batch=8, coarse_share=0.6, steps=1000
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.adversarial import AdversarialGenerator, Count, PairSettings, Weight
 from handsynth.generators.pictures import PoseMap, joined, picture, pose_picture
 from handsynth.imaging.crop import RandomCrop, random_crop
 from handsynth.networks.initialise import initialise_normal
@@ -38,7 +38,7 @@ from handsynth.training.schedules import LinearDecay
 from handsynth.training.system import HandBatch, PairBatch
 
 
-class Pix2PixSettings(AdversarialSettings, frozen=True, kw_only=True):
+class Pix2PixSettings(PairSettings, frozen=True, kw_only=True):
     """Settings of :class:`Pix2Pix`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Annotated[int, Meta(ge=32, multiple_of=32)] = 256
@@ -56,10 +56,8 @@ class Pix2PixSettings(AdversarialSettings, frozen=True, kw_only=True):
     adversarial_weight: Weight = 1.0
     l1_weight: Weight = 100.0
     decay: LinearDecay | None = LinearDecay(constant=100, decay=100, offset=1)
-    curriculum: bool = False
-    """Whether pairs come in order of their pose distance; targets are all that is learned from."""
     redraw_pairs: bool = False
-    """Whether pairs are drawn anew for every epoch."""
+    """Of no consequence: targets are all that is learned from."""
     steps: Count = 3_000_000
 
 

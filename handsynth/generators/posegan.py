@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from handsynth.conditioning.heatmaps import STYLES
 from handsynth.conditioning.parts import part_masks, part_transforms
 from handsynth.errors import UsageError, sentence
-from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.adversarial import AdversarialGenerator, Count, PairSettings, Weight
 from handsynth.generators.pictures import joined, picture
 from handsynth.hand.joints import J
 from handsynth.networks.deformable import DeformableDiscriminator, DeformableGenerator, PartNorm
@@ -44,7 +44,7 @@ from handsynth.runtime.settings import Settings
 from handsynth.training.system import HandBatch, PairBatch
 
 
-class PoseGANSettings(AdversarialSettings, frozen=True, kw_only=True):
+class PoseGANSettings(PairSettings, frozen=True, kw_only=True):
     """Settings of :class:`PoseGAN`; the defaults are those of ``paper`` where presets do not differ."""
 
     size: Literal[32, 64, 128, 256] = 256
@@ -61,10 +61,6 @@ class PoseGANSettings(AdversarialSettings, frozen=True, kw_only=True):
     nearest_weight: Weight = 0.01
     l1_weight: Weight = 100.0
     adversarial_weight: Weight = 1.0
-    curriculum: bool = False
-    """Whether pairs come in order of their pose distance."""
-    redraw_pairs: bool = True
-    """Whether pairs are drawn anew for every epoch."""
     batch: Count = 2
     steps: Count = 90_000
 
@@ -77,6 +73,7 @@ _PRESETS: dict[str, PoseGANSettings] = {
     "paper": PoseGANSettings(),
     "published": PoseGANSettings(norm="scalar"),
     "small": PoseGANSettings(
+        pairs="sequence",
         size=128,
         width=32,
         dropout=0.0,
@@ -87,6 +84,7 @@ _PRESETS: dict[str, PoseGANSettings] = {
         steps=8000,
     ),
     "tiny": PoseGANSettings(
+        pairs="sequence",
         size=64,
         width=8,
         dropout=0.0,

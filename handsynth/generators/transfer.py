@@ -15,7 +15,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from handsynth.generators.adversarial import AdversarialGenerator, AdversarialSettings, Count, Weight
+from handsynth.generators.adversarial import AdversarialGenerator, Count, PairSettings, Weight
 from handsynth.generators.pictures import joined, picture
 from handsynth.networks.initialise import initialise_normal
 from handsynth.networks.losses import AdversarialLoss, adversarial_loss
@@ -26,7 +26,7 @@ from handsynth.training.pool import HistoryPool
 from handsynth.training.system import HandBatch, PairBatch
 
 
-class TransferSettings(AdversarialSettings, frozen=True, kw_only=True):
+class TransferSettings(PairSettings, frozen=True, kw_only=True):
     """Settings that MM-Hand and PATN have in common."""
 
     size: Annotated[int, Meta(ge=16, multiple_of=4)] = 256
@@ -49,9 +49,7 @@ class TransferSettings(AdversarialSettings, frozen=True, kw_only=True):
     pool_size: Annotated[int, Meta(ge=0)] = 50
     """Entries in each discriminator's history pool."""
     curriculum: bool = True
-    """Whether pairs come in order of their pose distance."""
     redraw_pairs: bool = False
-    """Whether pairs are drawn anew for every epoch."""
     batch: Count = 3
     steps: Count = 500_000
 

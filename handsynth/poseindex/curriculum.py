@@ -9,15 +9,19 @@ from handsynth.errors import DataError, sentence
 
 
 def draw_pairs(
-    rng: np.random.Generator, ids: int | Int[np.ndarray, " N"]
+    rng: np.random.Generator,
+    ids: int | Int[np.ndarray, " N"],
+    groups: Int[np.ndarray, " N"] | None = None,
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
     """Pair every hand, as target, with another one as source; every hand is source once and never its own target.
 
-    One random cycle through all hands: each is the source of the next.
+    One random cycle through all hands, or through those of each group: each is the source of the next.
 
     Args:
         rng: see ``runtime.seeds``.
         ids: N, or (N,) distinct ids.
+        groups: (N,) whose hands are paired among themselves; those that are alone in theirs are one more group, and a
+            single such hand joins another.
 
     Returns:
         (N,) source ids and (N,) target ids, int64; targets in the order of ``ids``.
@@ -29,9 +33,25 @@ def draw_pairs(
     if len(names) < 2:
         raise DataError(sentence("at least two hands", str(len(names)), "the pairs of a curriculum", "raise alpha"))
     cycle = rng.permutation(len(names))
+    before = np.roll(cycle, 1)
+    if groups is not None:
+        member = _companions(groups)[cycle]
+        cycle = cycle[np.argsort(member, kind="stable")]
+        first = np.flatnonzero(np.diff(np.sort(member), prepend=-1))  # codes are 0 and up
+        before = np.roll(cycle, 1)
+        before[first] = cycle[np.append(first[1:], len(cycle)) - 1]
     source = np.empty_like(names)
-    source[cycle] = names[np.roll(cycle, 1)]
+    source[cycle] = names[before]
     return source, names
+
+
+def _companions(groups: np.ndarray) -> np.ndarray:
+    """(N,) codes from 0 of groups of two hands or more."""
+    _, code, count = np.unique(groups, return_inverse=True, return_counts=True)
+    alone = count[code] == 1
+    if alone.sum() == 1:
+        return np.where(alone, code[np.argmin(alone)], code)
+    return np.where(alone, len(count), code)
 
 
 def curriculum_order(distances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:

@@ -312,7 +312,9 @@ def training_batches(system: System, data: Store, split: Split, added: _Added | 
                 raise UsageError(sentence(f"a store with depth for {system.name}", "one without", data.address))
             return DepthBatches(hands, count, seed)
         features = pose_features(data, split.reduced)
-        return PairBatches(hands, features, count, seed, system.settings.curriculum, system.settings.redraw_pairs)
+        chosen = system.settings
+        groups = _sequences(data, split.reduced) if chosen.pairs == "sequence" else None
+        return PairBatches(hands, features, count, seed, chosen.curriculum, chosen.redraw_pairs, groups)
     if added is None:
         return HandBatches([hands], count, seed)
     if added.judge == loop.settings_hash(system, seed):
@@ -320,6 +322,11 @@ def training_batches(system: System, data: Store, split: Split, added: _Added | 
         advice = "judge by one of another --weights-seed or of other settings"
         raise UsageError(sentence(expected, found, f"--add {added.name}", advice))
     return HandBatches([hands, Hands(added.store, added.slots, size)], count, seed, added.balanced)
+
+
+def _sequences(store: Store, slots: np.ndarray) -> np.ndarray:
+    """A number for the sequence of each slot; those that name none have one together."""
+    return np.unique([name or "" for name in store.column("sequence", slots)], return_inverse=True)[1]
 
 
 def _estimate(build: Callable[[], System], batches: BatchSource, device: loop.Device, info: RunInfo) -> float:

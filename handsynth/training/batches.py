@@ -161,14 +161,22 @@ class HandBatches:
 class PairBatches:
     """Batches for generators: pairs of the reduced set, easiest first in each epoch (MM-Hand 3.3.1) or shuffled.
 
-    Pairs are drawn once, as in the paper, or anew for every epoch where ``redraw`` is set.
+    Pairs are drawn once, as in the paper, or anew for every epoch where ``redraw`` is set; of all hands, or of
+    one group each where ``groups``, a number per hand, are given.
     """
 
     def __init__(
-        self, hands: Hands, features: np.ndarray, batch: int, seed: int, curriculum: bool = True, redraw: bool = False
+        self,
+        hands: Hands,
+        features: np.ndarray,
+        batch: int,
+        seed: int,
+        curriculum: bool = True,
+        redraw: bool = False,
+        groups: np.ndarray | None = None,
     ) -> None:
         self.hands, self.features, self.batch, self.seed = hands, features, batch, seed
-        self.curriculum, self.redraw = curriculum, redraw
+        self.curriculum, self.redraw, self.groups = curriculum, redraw, groups
         self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def __call__(self, step: int) -> PairBatch:
@@ -179,7 +187,7 @@ class PairBatches:
     def _pairs(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         draw = epoch if self.redraw else 0
         if self._drawn is None or self._drawn[0] != draw:
-            source, target = draw_pairs(rng(self.seed, "pairs", draw), len(self.hands))
+            source, target = draw_pairs(rng(self.seed, "pairs", draw), len(self.hands), self.groups)
             self._drawn = (draw, source, target)
         _, source, target = self._drawn
         if self.curriculum:

@@ -76,6 +76,29 @@ def test_every_pair_is_drawn_equally_often() -> None:
     assert (np.abs(off - 500) < 5 * np.sqrt(500)).all()
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(0, 2**32))
+def test_pairs_stay_in_their_group(groups: list[int], seed: int) -> None:
+    of = np.array(groups)
+    source, target = draw_pairs(rng(seed, "pairs"), len(of), of)
+    assert (source != target).all()
+    np.testing.assert_array_equal(np.sort(source), target)
+    count = np.bincount(of, minlength=7)
+    alone = count[of] == 1
+    if alone.sum() == 1:  # it joins a group
+        alone[:] = False
+        others = count[of] > 1
+        assert (of[source] != of)[others].sum() <= 1
+    else:
+        assert (of[source] == of)[~alone].all()
+        assert alone[source[alone]].all()
+
+
+def test_one_group_of_all_is_no_group() -> None:
+    one, _ = draw_pairs(rng(3, "pairs"), 40, np.zeros(40, dtype=np.int64))
+    np.testing.assert_array_equal(one, draw_pairs(rng(3, "pairs"), 40)[0])
+
+
 def test_one_hand_alone_has_no_pair() -> None:
     with pytest.raises(DataError, match="at least two hands"):
         draw_pairs(rng(0, "pairs"), 1)

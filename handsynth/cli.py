@@ -106,7 +106,7 @@ def augment(
     depth: Annotated[str, Option(help="Of its training: capsules, simulator or a RUN that makes depth.")] = "capsules",
     guide: Annotated[str | None, Option(metavar="RUN", help="Of its training: estimator of the pose loss.")] = None,
     judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that scores every image; see below.")] = None,
-    most_mm: Annotated[float, Option(help="With --judge: keep images up to this pose error in mm.")] = 40.0,
+    most_mm: Annotated[float | None, Option(metavar="MM", help="Largest pose error it keeps; 40 by default.")] = None,
     seed: Seed = 0,
     contiguous: Contiguous = False,
     device: DeviceName = "auto",
@@ -287,7 +287,7 @@ def reduce(
     compare_draws: Annotated[bool, Option("--compare-draws", help="Draw both ways, and show the difference.")] = False,
     budget: Annotated[str | None, Option(metavar="TIME", help="2h, 90m: run what fits, name the rest.")] = None,
     device: DeviceName = "auto",
-    workers: Annotated[int | None, Option(help="Cells at a time, of one core each; else one of all cores.")] = None,
+    workers: Annotated[int | None, Option(help="Cells at a time, on one thread each; see above.")] = None,
     scheduler: Scheduler = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -296,7 +296,9 @@ def reduce(
 
     `handsynth reduce --alpha 0.2 --generator none --generator mmhand --generator simulator --budget 2h`
 
-    `--dry-run` says which cells there are and what each would cost; what is made already costs nothing.
+    `--dry-run` says which cells there are and what each would cost; what is made already costs nothing. Without
+    `--workers` and `--scheduler` cells run one after the other on all cores; trainings on one thread and on many may
+    differ in their last digits.
     """
 
 

@@ -67,7 +67,7 @@ def command(stage: str, panel: str) -> Callable[[Callable[..., Any]], Callable[.
             as_json = arguments.pop("json")
             with _explained(), show(Terminal()):
                 result = load_stage(stage)(**arguments)
-                _print(result, as_json)
+                _print(result, as_json, planned=arguments.get("dry_run", False))
             if getattr(result, "ok", True) is False:  # a report that found faults
                 raise typer.Exit(1)
 
@@ -119,10 +119,10 @@ def _fail(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
-def _print(value: Any, as_json: bool) -> None:
+def _print(value: Any, as_json: bool, planned: bool) -> None:
     from handsynth.stages.summary import as_text, summarize
 
-    summary = summarize(value)
+    summary = summarize(value, planned)
     if as_json:
         from handsynth.runtime.settings import pretty_json
 

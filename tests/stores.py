@@ -9,7 +9,7 @@ from typing import Any, Literal
 from handsynth.hand.sample import HandSample
 from handsynth.stages.crops import square
 from handsynth.store.read import Store, open_store
-from handsynth.store.schema import Source, StorePlan
+from handsynth.store.schema import PixelField, Source, StorePlan
 from handsynth.store.write import finish, write_shard, writing
 from tests.hands import make_samples
 
@@ -23,6 +23,7 @@ def make_store(
     shard_size: int = 8,
     kind: Literal["dataset", "simulator"] = "dataset",
     settings: Mapping[str, Any] | None = None,
+    pixels: tuple[PixelField, ...] = ("rgb", "depth", "mask"),
 ) -> Store:
     """A finished store of colour, depth and mask; ``count`` made-up hands by default."""
     chosen = list(samples) if samples is not None else make_samples(count)
@@ -33,7 +34,7 @@ def make_store(
         slots=len(chosen),
         size=size,
         shard_size=shard_size,
-        pixels=("rgb", "depth", "mask"),
+        pixels=pixels,
     )
     with writing(str(folder), plan) as todo:
         for shard in todo:

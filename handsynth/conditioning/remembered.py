@@ -14,9 +14,10 @@ _KEPT_BYTES = 256 << 20
 class RememberedDepth:
     """Wraps a depth provider (``training.system.DepthProvider``); the least recently used maps are forgotten first.
 
-    Every map is made by itself, so it is the same whatever batch it is asked for in and whether it was kept or not:
-    a resumed training sees the same depth, bit for bit. On a GPU the provider is asked directly: drawing is cheaper
-    there than looking things up on the host.
+    On a CPU every map is made by itself, so it is the same whatever batch it is asked for in and whether it was kept or
+    not: a resumed training sees the same depth, bit for bit. On a GPU the provider is asked directly and for whole
+    batches: drawing is cheaper there than looking things up on the host. A network's maps may then differ in their last
+    digits where batches are of other sizes.
     """
 
     def __init__(self, provider: Callable[[Tensor, Tensor, int], Tensor], kept_bytes: int = _KEPT_BYTES) -> None:

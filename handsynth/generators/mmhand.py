@@ -140,7 +140,7 @@ class MMHand(PoseTransfer):
             advice = "give one, or set pose_maps_weight and pose_depth_weight to 0"
             raise UsageError(sentence("a trained estimator for the pose loss", "none", self.name, advice))
         judged = self._judge((made + 1) / 2, target)
-        known = target.keypoints_px.isfinite().all(-1)
+        known = target.joint_labelled & target.keypoints_px.isfinite().all(-1)
         losses["pose_maps"] = (maps_weight, joint_map_loss(judged.maps, judged.true_maps, known))
         losses["pose_depth"] = (depth_weight, joint_depth_loss(judged.depth, judged.true_depth))
         return losses

@@ -90,6 +90,12 @@ class PoseToDepthSettings(AdversarialSettings, frozen=True, kw_only=True):
     batch: Count = 8
     steps: Count = 400_000
 
+    def __post_init__(self) -> None:
+        if self.guide.stages < 2:
+            raise ValueError(f"guide.stages must be 2 or more, not {self.guide.stages}")
+        if self.batch < 2 and self.guide.batch_norm and self.guide_share > 0:
+            raise ValueError("batch must be 2 or more where guide.batch_norm is true and guide_share above 0")
+
 
 _PRESETS: dict[str, PoseToDepthSettings] = {
     "paper": PoseToDepthSettings(),

@@ -82,13 +82,16 @@ def table_1(measured: pd.DataFrame, place: str, notes: Sequence[str] = ()) -> Pa
     )
 
 
-def table_2(measured: pd.DataFrame, place: str, notes: Sequence[str] = ()) -> PaperTable:
+def table_2(
+    measured: pd.DataFrame, place: str, notes: Sequence[str] = (), unranked: Collection[str] = ()
+) -> PaperTable:
     """Mean EPE of estimators on reduced and augmented training sets.
 
     Args:
         measured: one row per cell and trivial answer: columns ``estimator``, ``generator`` (``none``: the reduced set
             alone), ``alpha``, ``seed``, ``epe_mean_mm`` and ``trivial`` (bool).
         place, notes: see :func:`table_1`.
+        unranked: generators that are no rivals of the others.
     """
     known = {name: ({"none": "None"} | GENERATORS)[name] for name in TABLE_2["hpm3d"]["STB"]}
     trivial = list(dict.fromkeys(measured.loc[measured["trivial"].astype(bool), "estimator"]))
@@ -104,13 +107,13 @@ def table_2(measured: pd.DataFrame, place: str, notes: Sequence[str] = ()) -> Pa
     for alpha in shares:
         part = measured[measured["alpha"] == alpha]
         numbers = _numbers(part, ["estimator", "generator"], "epe_mean_mm", rows)
-        ours.append(_column_of_estimators(place, alpha, numbers, rows, known))
+        ours.append(_column_of_estimators(place, alpha, numbers, rows, unranked))
     paper = []
     for dataset in TABLE_1:
         for at, alpha in enumerate(ALPHAS):
             values = [TABLE_2.get(estimator, {}).get(dataset, {}).get(name, ()) for estimator, name in rows]
             theirs = [value[at : at + 1] for value in values]
-            paper.append(_column_of_estimators(f"paper, {dataset}", alpha, theirs, rows, known))
+            paper.append(_column_of_estimators(f"paper, {dataset}", alpha, theirs, rows, unranked))
     return PaperTable(
         title="Mean EPE by share of the training set (layout of MM-Hand's table 2)",
         heads=("estimator", "generator"),
@@ -188,7 +191,7 @@ def _column_of_estimators(
     alpha: float,
     numbers: Sequence[Sequence[float]],
     rows: Sequence[tuple[str, str]],
-    ranked: Collection[str],
+    unranked: Collection[str],
 ) -> Column:
     """A column of table 2, in which every estimator has a best row of its own."""
     by_estimator = [
@@ -198,7 +201,7 @@ def _column_of_estimators(
             numbers,
             "lower",
             2,
-            ranked=[at for at, row in enumerate(rows) if row[0] == name and row[1] in ranked],
+            ranked=[at for at, row in enumerate(rows) if row[0] == name and row[1] not in unranked],
         )
         for name in dict.fromkeys(estimator for estimator, _ in rows)
     ]

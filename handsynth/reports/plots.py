@@ -92,19 +92,20 @@ def pck_plot(
         return _svg(figure)
 
 
-def distance_histogram(matched: np.ndarray, random: np.ndarray, bins: int = 40) -> str:
+def distance_histogram(matched: np.ndarray, random: np.ndarray, bins: int = 40, match: str = "nearest") -> str:
     """Pose distances of the matched pairs beside those of random pairs.
 
     Args:
-        matched: (N,) distance of each target to its nearest source (MM-Hand eq. 5), in [0, 1].
+        matched: (N,) distance of each target to its source (MM-Hand eq. 5), in [0, 1].
         random: (M,) distances of targets to sources drawn at random.
         bins: number of bins from 0 to the largest distance.
+        match: how the sources were chosen, in a word.
     """
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(3.4)
         top = max(float(np.max(values, initial=0.0)) for values in (matched, random)) or 1.0
         edges = np.linspace(0, top, bins + 1)
-        parts = (("random pairs", random, _GREY), ("nearest source", matched, PALETTE[0]))
+        parts = (("random pairs", random, _GREY), (f"{match} source", matched, PALETTE[0]))
         for name, values, color in parts:
             if len(values):
                 middle = float(np.median(values))

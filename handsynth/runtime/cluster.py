@@ -23,6 +23,16 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_workers(workers: int | None) -> None:
+    """Refuse fewer than one worker; for stages, before long work that comes ahead of their tasks.
+
+    Raises:
+        UsageError: there would be none.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(sentence("at least 1 worker", str(workers), "--workers"))
+
+
 def run_tasks(
     function: Callable[[T], R],
     tasks: Sequence[T],
@@ -45,8 +55,7 @@ def run_tasks(
         HandsynthError: worker processes died.
         whatever a task raises, after the others were told to stop.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(sentence("at least 1 worker", str(workers), "--workers"))
+    check_workers(workers)
     count = min(workers or default_workers(), len(tasks))
     if not tasks or (scheduler is None and count <= 1):
         for task in tasks:

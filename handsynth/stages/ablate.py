@@ -99,7 +99,8 @@ def ablate(
         workers: processes that make the images of one store; one per core by default.
 
     Raises:
-        UsageError: wrong values, before anything is trained, or a long training without ``yes``.
+        UsageError: wrong values, or other numbers of steps than those of the rows there are, before anything is
+            trained; or a long training without ``yes``.
         StoreError: a run of one of the names was made with other settings.
     """
     space = Workspace.of(workspace)
@@ -113,9 +114,12 @@ def ablate(
         raise UsageError(sentence(f"{GENERATOR}.key=value or {ESTIMATOR}.key=value", repr(unknown[0]), "--set"))
     where = Device.choose(device)
     of_generator, of_estimator = (_settings_of(name, settings) for name in (GENERATOR, ESTIMATOR))
-    preset, _ = choose_settings(ESTIMATOR, preset, where, of_estimator)
+    preset, chosen = choose_settings(ESTIMATOR, preset, where, of_estimator)
+    lengths = {"steps": _steps(steps, chosen)}
     for variant in VARIANTS.values():
-        choose_settings(GENERATOR, preset, where, (*of_generator, *variant.assignments()))
+        _, chosen = choose_settings(GENERATOR, preset, where, (*of_generator, *variant.assignments()))
+        lengths["generator_steps"] = _steps(generator_steps, chosen)
+    _refuse_other_lengths(ablation_frame(space, data, alpha, preset, contiguous), lengths, space)
     shared: dict[str, Any] = {
         "alpha": alpha,
         "contiguous": contiguous,
@@ -171,6 +175,8 @@ def ablation_frame(
 ) -> pd.DataFrame:
     """What was measured of the ablation on a store at a share, by variant and seed; no rows where nothing was.
 
+    An estimator without the run of its generator makes no row: nothing says how long that was trained.
+
     Columns: ``variant`` (``a`` to ``e``), ``seed``, ``auc_20_50_tail`` (share), ``epe_mean_mm``, ``preset`` and
     ``steps`` of the estimator, ``generator_steps``, ``run``.
 
@@ -190,8 +196,11 @@ def ablation_frame(
         info, scored = read_run(folder), scores_of(folder)
         if scored is None or info.added is None or info.store.hash != data.hash or preset not in (None, info.preset):
             continue
+        maker = _run_name(prefix, VARIANTS[letter].generator, GENERATOR, info.preset, info.seed)
+        if maker not in space.run_names():
+            continue
         values = {score: scored.rows[0].values[score] for score in SCORES}
-        generator_steps = space.store(info.added.name).info.plan.settings["steps"]
+        generator_steps = read_run(space.run(maker)).steps
         trained = {"preset": info.preset, "steps": info.steps, "generator_steps": generator_steps, "run": name}
         rows.append({"variant": letter, "seed": info.seed, **values, **trained})
     frame = pd.DataFrame(rows, columns=list(_COLUMNS)).sort_values(["variant", "seed"], ignore_index=True)
@@ -207,6 +216,22 @@ def ablation_frame(
 
 def _settings_of(system: str, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text.removeprefix(f"{system}.") for text in texts if text.startswith(f"{system}."))
+
+
+def _steps(told: int | None, settings: Any) -> int:
+    """As many as were told, else those of the settings."""
+    return settings.steps if told is None else told
+
+
+def _refuse_other_lengths(there: pd.DataFrame, wanted: dict[str, int], space: Workspace) -> None:
+    """Rows of other numbers of steps do not go into one table: say so while nothing is trained yet."""
+    if there.empty:
+        return
+    words = "{steps} and {generator_steps} steps of estimator and generator"
+    found, expected = (words.format_map(each) for each in (wanted, there.iloc[0].to_dict()))
+    if found != expected:
+        advice = "ask for as many, or remove the runs there are"
+        raise UsageError(sentence(f"{expected}, as in the rows there are", found, space.root / "runs", advice))
 
 
 def _prefix(data: Store, alpha: float, contiguous: bool) -> str:

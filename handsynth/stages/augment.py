@@ -17,7 +17,7 @@ import numpy as np
 from handsynth.errors import UsageError, sentence
 from handsynth.generators import generator_names
 from handsynth.runtime import progress
-from handsynth.runtime.cluster import run_tasks
+from handsynth.runtime.cluster import check_workers, run_tasks
 from handsynth.runtime.seeds import rng
 from handsynth.stages import matching
 from handsynth.stages.depth_provider import CAPSULES
@@ -25,18 +25,20 @@ from handsynth.stages.generation import Task, make_shard
 from handsynth.stages.judge import Filter, choose_filter
 from handsynth.stages.simulated_arm import SIMULATOR, refuse_training, render_held_out
 from handsynth.stages.summary import kept_summary
-from handsynth.stages.systems import system_kind
-from handsynth.stages.train import train, trained_run, with_used
+from handsynth.stages.systems import lineage, system_kind, used_folder, with_used
+from handsynth.stages.train import train
+from handsynth.stages.used import main_store, trained_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
 from handsynth.store.write import finish, writing
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
 from handsynth.training.loop import Device
-from handsynth.training.run import RunRef, read_run
+from handsynth.training.run import read_run
 from handsynth.training.splits import Split, split_store
 
 _SHARD = 64
+_MOST_MM = 40.0
 
 
 def augment(
@@ -51,7 +53,7 @@ def augment(
     depth: str = CAPSULES,
     guide: str | None = None,
     judge: str | None = None,
-    most_mm: float = 40.0,
+    most_mm: float | None = None,
     seed: int = 0,
     contiguous: bool = False,
     device: str = "auto",
@@ -76,7 +78,8 @@ def augment(
         depth, guide: of the generator's training, see :func:`handsynth.stages.train.train`.
         judge: run of an estimator that knows this reduced set alone, saw no generated image and did not guide the
             generator. It gives every image a score, its pose error in mm; by default no image is judged and all stay.
-        most_mm: score up to which a judged image is kept; the others stay in the store, but join no training.
+        most_mm: score up to which a judged image is kept, 40 by default; the others stay in the store, but join no
+            training.
         precision: of the generator's training and of generation: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU.
 
     Raises:
@@ -92,14 +95,17 @@ def augment(
     if not 0 < alpha < 1:
         found = f"{alpha:g}" + (", which holds no pose out" if alpha == 1 else "")
         raise UsageError(sentence("a share between 0 and 1", found, "--alpha"))
+    if most_mm is not None and judge is None:
+        raise UsageError(sentence("a judge that says how far images err", "none", f"--most-mm {most_mm:g}", "--judge"))
+    most_mm = _MOST_MM if most_mm is None else most_mm
     if not most_mm > 0:
         raise UsageError(sentence("an error above 0 mm", f"{most_mm:g}", "--most-mm"))
     matching.check_match(match)
+    check_workers(workers)
     where = Device.choose(device, precision)
-    data = space.store(store)
-    if data.info.augmented:
-        raise UsageError(sentence("a store of real or simulated images", "an augmented one", data.address))
+    data = main_store(space, store)
     split = split_store(data, alpha, seed, contiguous)
+    split.check_held_out(alpha)
     targets = _targets(split, count, seed)
     if generator == SIMULATOR:
         others = {"match": match != "nearest", "depth": depth != CAPSULES}
@@ -112,7 +118,7 @@ def augment(
         found = "settings of a training beside it"
         advice = "leave out --preset, --steps, --depth, --guide and --set"
         raise UsageError(sentence("a run alone", found, f"--run {run}", advice))
-    chosen = choose_filter(space, judge, data, split, _guides(space, data, split, run, guide)) if judge else None
+    chosen = choose_filter(space, judge, data, split, _guides(space, run, guide)) if judge else None
     if run is not None:
         folder = trained_run(space, data, run, generator, split).folder
     else:
@@ -133,20 +139,8 @@ def augment(
             dry_run=dry_run,
             workspace=space,
         )
-    name = "-".join(
-        [
-            store_name(data.address),
-            f"{alpha:g}",
-            generator,
-            *(["contiguous"] if contiguous else []),
-            *([match] if match != "nearest" else []),
-            *([preset] if preset else []),
-            *([f"depth-{Path(depth).name}"] if depth != CAPSULES else []),
-            *([f"guide-{Path(guide).name}"] if guide else []),
-            *([f"from-{folder.name}"] if run else []),
-            *(["judged"] if judge else []),
-            *([f"seed{seed}"] if seed else []),
-        ]
+    name = images_name(
+        store_name(data.address), alpha, generator, seed, contiguous, preset, match, depth, guide, run, judge, most_mm
     )
     address = space.new_store(name)
     if dry_run:
@@ -178,14 +172,39 @@ def augment(
     return address
 
 
-def _guides(space: Workspace, data: Store, split: Split, run: str | None, guide: str | None) -> list[RunRef]:
-    """The estimators that taught the generator its poses, or will."""
-    if run is not None:
-        return [seen.guide for seen in with_used(space, read_run(space.run(run))) if seen.guide is not None]
-    if guide is None:
-        return []
-    found = trained_run(space, data, guide, read_run(space.run(guide)).system, split)
-    return [found.ref]
+def images_name(
+    store: str, alpha: float, generator: str, seed: int = 0, contiguous: bool = False, preset: str | None = None,
+    match: str = "nearest", depth: str = CAPSULES, guide: str | None = None, run: str | None = None,
+    judge: str | None = None, most_mm: float | None = None,
+) -> str:  # fmt: skip
+    """Name of an augmented store; the arguments are those of :func:`augment`, ``store`` a name."""
+    parts = [store, f"{alpha:g}", generator]
+    if contiguous:
+        parts.append("contiguous")
+    if match != "nearest":
+        parts.append(match)
+    if preset:
+        parts.append(preset)
+    if depth != CAPSULES:
+        parts.append(f"depth-{Path(depth).name}")
+    if guide:
+        parts.append(f"guide-{Path(guide).name}")
+    if run:
+        parts.append(f"from-{Path(run).name}")
+    if judge:
+        limit = _MOST_MM if most_mm is None else most_mm
+        parts.append(f"judged-{limit:g}mm-{Path(judge).name.removeprefix(f'{store}-')}")
+    if seed:
+        parts.append(f"seed{seed}")
+    return "-".join(parts)
+
+
+def _guides(space: Workspace, run: str | None, guide: str | None) -> frozenset[str]:
+    """Lineages of the estimators that taught the generator its poses, or will."""
+    if run is None:
+        return lineage(space.run(guide)) if guide is not None else frozenset()
+    used = [(place, info.guide) for place, info in with_used(space.run(run)) if info.guide is not None]
+    return frozenset().union(*(lineage(used_folder(place, guide)) for place, guide in used))
 
 
 def _filter_settings(chosen: Filter, most_mm: float) -> dict[str, Any]:
@@ -194,6 +213,7 @@ def _filter_settings(chosen: Filter, most_mm: float) -> dict[str, Any]:
         "weights": chosen.weights,
         "settings_hash": chosen.settings_hash,
         "most_mm": most_mm,
+        **({"starts": list(chosen.starts)} if chosen.starts else {}),
     }
 
 
@@ -220,7 +240,7 @@ def _plan(
             "reduced_set": split.hash,
             "targets": len(targets),
             "preset": info.preset,
-            "generator": _placeless(info.settings),
+            "generator": placeless(info.settings),
             "steps": info.steps,
             "checkpoint": load_checkpoint(checkpoint)[0].weights,
             **({"depth": msgspec.to_builtins(info.depth)} if info.depth else {}),
@@ -235,7 +255,7 @@ def _plan(
     )
 
 
-def _placeless(settings: dict[str, Any]) -> dict[str, Any]:
+def placeless(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as a store may hold them: of a file of weights its checksum, not where it lay on this machine."""
     held = {"sha256": settings["sha256"]} if "sha256" in settings else settings
-    return {name: _placeless(value) if isinstance(value, dict) else value for name, value in held.items()}
+    return {name: placeless(value) if isinstance(value, dict) else value for name, value in held.items()}

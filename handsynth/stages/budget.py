@@ -12,41 +12,41 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from handsynth.errors import UsageError, sentence
 from handsynth.runtime.cluster import default_workers
-from handsynth.runtime.settings import canonical_json, override
+from handsynth.runtime.settings import override
 from handsynth.simulator import SimulatorSettings
-from handsynth.stages.cells import NONE, Cell, Draw, Images, Judge, Part, Recipe, scores_of, weights_seed_of
+from handsynth.stages.cells import Cell, Draw, Images, Judge, Part, Recipe, scores_of
+from handsynth.stages.present import Present
 from handsynth.stages.rerender import StoredPoses, rendered
 from handsynth.stages.simulated_arm import SIMULATOR
-from handsynth.stages.systems import build_system, choose_settings
+from handsynth.stages.systems import build_system
 from handsynth.stages.train import training_batches
 from handsynth.store.read import Store
 from handsynth.training import loop
 from handsynth.training.batches import Hands
 from handsynth.training.checkpoints import latest_checkpoint
-from handsynth.training.run import RunInfo, read_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import PairBatch
 
 _BATCH = 16
 _POSES = 2  # rendered to see how long one takes; the first also loads what all use
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?|{_NUMBER}")
 
 
 def seconds_of(text: str) -> float:
-    """``2h``, ``90m``, ``1h30m``, ``45s`` or plain seconds.
+    """``2h``, ``90m``, ``1h30m``, ``45s`` or plain seconds; ``1h30`` does not say of what it has 30.
 
     Raises:
         UsageError: it is none of these, or no time at all.
     """
     match = _DURATION.fullmatch(text.strip())
-    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
-    total = 3600 * hours + 60 * minutes + seconds
+    hours, minutes, seconds, plain = (float(part or 0) for part in match.groups()) if match else (0.0,) * 4
+    total = 3600 * hours + 60 * minutes + seconds + plain
     if total <= 0:
         raise UsageError(sentence("a time like 2h, 90m, 1h30m or 600", repr(text), "--budget"))
     return total
@@ -91,27 +91,24 @@ class Costs:
         self._where = loop.Device.choose(recipe.device)
         self._each: dict[tuple[str, str], float] = {}
         self._splits: dict[Draw, Split] = {}
-        self._runs: list[tuple[Path, RunInfo]] | None = None
-        self._stores: list[Store] | None = None
+        self._there = Present(recipe, data)
 
     def __call__(self, part: Part) -> float:
         """Seconds of this part alone, without what it needs; 0 where it is there."""
-        if isinstance(part, Judge):
-            return self._training(self.recipe.judge, part.draw, None, weights_seed_of(part.draw))
         if isinstance(part, Images):
             return self._images(part)
-        added = self._store(Images(part.draw, part.generator)) if part.generator != NONE else None
-        if part.generator == NONE or added is not None:
-            run = self._run(part.estimator, part.draw, added)
-            if run is not None and scores_of(run) is not None:
-                return 0.0
+        if isinstance(part, Judge):
+            return self._training(self.recipe.judge, self._there.run(part))
+        needed = self.recipe.needs(part)
+        fresh = isinstance(needed, Images) and self._there.images(needed) is None
+        run = None if fresh else self._there.run(part)
+        if run is not None and scores_of(run) is not None:
+            return 0.0
         scoring = len(self._split(part.draw).test) * self._tried("predicted", part.estimator, self._predict)
-        return (
-            self._training(part.estimator, part.draw, added, fresh=part.generator != NONE and added is None) + scoring
-        )
+        return self._training(part.estimator, run) + scoring
 
     def _images(self, part: Images) -> float:
-        if self._store(part) is not None:
+        if self._there.images(part) is not None:
             return 0.0
         count = len(self._split(part.draw).held_out)
         if part.generator == SIMULATOR:
@@ -120,65 +117,18 @@ class Costs:
         each = self._tried("generated", part.generator, self._generate)
         if self.recipe.needs(part) is not None:
             each += self._tried("predicted", self.recipe.judge, self._predict)
-        return self._training(part.generator, part.draw, None) + count * each
+        return self._training(part.generator, self._there.run(part)) + count * each
 
-    def _training(
-        self, system: str, draw: Draw, added: Store | None, weights_seed: int | None = None, fresh: bool = False
-    ) -> float:
-        """Of the steps that are left: all of them, or those after the newest checkpoint."""
-        run = None if fresh else self._run(system, draw, added, weights_seed)
+    def _training(self, system: str, run: Path | None) -> float:
+        """Of the steps that are left: all of them, or those after the newest checkpoint of the run that goes on."""
         newest = latest_checkpoint(run / "checkpoints") if run is not None else None
-        left = self._settings(system)[1] - (int(newest.stem) if newest is not None else 0)
+        left = self.recipe.chosen(system)[2] - (int(newest.stem) if newest is not None else 0)
         return max(left, 0) * self._tried("step", system, self._step)
-
-    def _run(self, system: str, draw: Draw, added: Store | None, weights_seed: int | None = None) -> Path | None:
-        """The run that a training of this experiment would go on with."""
-        chosen, steps = self._settings(system)
-        plain = msgspec.json.decode(canonical_json(chosen))
-        wanted = (
-            system, plain, steps, self.data.hash, draw, added.hash if added else None, None,
-            weights_seed, self._where.precision,
-        )  # fmt: skip
-        if self._runs is None:
-            space = self.recipe.workspace
-            self._runs = [(folder, read_run(folder)) for folder in map(space.run, space.run_names())]
-        for folder, info in self._runs:
-            found = (
-                info.system, info.settings, info.steps, info.store.hash, Draw(info.alpha, info.contiguous, info.seed),
-                info.added.hash if info.added else None, info.start, info.weights_seed, info.precision,
-            )  # fmt: skip
-            if found == wanted:
-                return folder
-        return None
-
-    def _store(self, part: Images) -> Store | None:
-        """The finished store of these images."""
-        draw = part.draw
-        wanted = {"alpha": draw.alpha, "contiguous": draw.contiguous, "seed": draw.seed}
-        if part.generator != SIMULATOR:
-            wanted["steps"] = self._settings(part.generator)[1]
-        if self._stores is None:
-            space = self.recipe.workspace
-            every = map(space.store, space.store_names(augmented=True))
-            self._stores = [store for store in every if store.info.plan.source.hash == self.data.hash]
-        judged = self.recipe.needs(part) is not None
-        for store in self._stores:
-            plan = store.info.plan
-            fits = wanted.items() <= plan.settings.items() and ("judge" in plan.settings) == judged
-            if fits and plan.source.name == part.generator:
-                return store
-        return None
 
     def _split(self, draw: Draw) -> Split:
         if draw not in self._splits:
             self._splits[draw] = split_store(self.data, draw.alpha, draw.seed, draw.contiguous)
         return self._splits[draw]
-
-    def _settings(self, system: str) -> tuple[Any, int]:
-        """A system's settings in this experiment, and its steps."""
-        preset, steps = self.recipe.training(system)
-        _, chosen = choose_settings(system, preset, self._where, self.recipe.of(system))
-        return chosen, steps or chosen.steps  # type: ignore[attr-defined]
 
     def _tried(self, kind: str, system: str, probe: Callable[[str], float]) -> float:
         if (kind, system) not in self._each:
@@ -187,7 +137,7 @@ class Costs:
 
     def _step(self, system: str) -> float:
         """Seconds of one training step, in the mean of all."""
-        chosen, steps = self._settings(system)
+        _, chosen, steps = self.recipe.chosen(system)
         built = build_system(system, chosen, 0)
         batches = training_batches(built, self.data, self._split(self.tried_on), None, 0)
         return loop.estimate_seconds(lambda: build_system(system, chosen, 0), batches, self._where, steps) / steps
@@ -201,10 +151,15 @@ class Costs:
     def _predict(self, estimator: str) -> float:
         """Seconds of one predicted hand."""
         system, hands, rows = self._ready(estimator)
-        return _timed(lambda: system.predict(hands.batch(rows).to(self._where.torch_device))) / len(rows)
+
+        def work() -> object:
+            said = system.predict(hands.batch(rows).to(self._where.torch_device))
+            return said.keypoints_px.float().cpu(), said.relative_depth.float().cpu()  # waits for a GPU
+
+        return _timed(work) / len(rows)
 
     def _ready(self, name: str) -> tuple[Any, Hands, np.ndarray]:
-        system: Any = build_system(name, self._settings(name)[0], 0)
+        system: Any = build_system(name, self.recipe.chosen(name)[1], 0)
         for network in system.networks().values():
             network.to(self._where.torch_device).eval()
         hands = Hands(self.data, self._split(self.tried_on).reduced[:_BATCH], system.settings.size)

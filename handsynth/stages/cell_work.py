@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handsynth.errors import HandsynthError
+from handsynth.errors import HandsynthError, MissingError, UsageError
 from handsynth.runtime import progress
 from handsynth.runtime.cluster import run_tasks
 from handsynth.stages.cells import NONE, Cell, Images, Part, Recipe, scores_of
@@ -63,7 +63,11 @@ class Work:
         return late
 
     def spread(self, cells: Sequence[Cell], workers: int | None, scheduler: str | None) -> None:
-        """As Dask tasks: first all that needs nothing, then what needs it."""
+        """As Dask tasks, each on one thread: first all that needs nothing, then what needs it.
+
+        Raises:
+            MissingError: no scheduler answers at the address.
+        """
         every = dict.fromkeys(part for cell in cells for part in self.recipe.chain(cell))
         depth = {part: len(self.recipe.chain(part)) for part in every}
         for level in sorted(set(depth.values())):
@@ -73,6 +77,8 @@ class Work:
                     for part, outcome in run_tasks(_make, tasks, workers=workers, scheduler=scheduler):
                         self._note(part, outcome)
                         advance()
+                except (MissingError, UsageError):  # no scheduler: no cell's own trouble
+                    raise
                 except HandsynthError as error:  # workers died, say: what they had not given back is not done
                     for task in tasks:
                         if task.part not in self.outcomes:

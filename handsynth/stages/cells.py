@@ -16,9 +16,11 @@ from handsynth.runtime.settings import parse
 from handsynth.stages.augment import augment
 from handsynth.stages.evaluate import evaluate
 from handsynth.stages.simulated_arm import SIMULATOR
+from handsynth.stages.systems import choose_settings
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.training.checkpoints import CheckpointInfo, latest_checkpoint
+from handsynth.training.loop import Device
 from handsynth.training.run import Evaluation, read_evaluations, read_run
 
 NONE = "none"
@@ -125,6 +127,16 @@ class Recipe:
             return self.preset, self.steps
         return self.generator_preset, self.generator_steps
 
+    def chosen(self, system: str) -> tuple[str, Any, int]:
+        """Name of the preset, settings and steps that a system is trained with here.
+
+        Raises:
+            UsageError: no such preset, key or value.
+        """
+        preset, steps = self.training(system)
+        name, settings = choose_settings(system, preset, Device.choose(self.device), self.of(system))
+        return name, settings, settings.steps if steps is None else steps  # type: ignore[attr-defined]
+
     def needs(self, part: Part) -> Part | None:
         """The part that must be made before."""
         if isinstance(part, Cell) and part.generator != NONE:
@@ -147,17 +159,22 @@ class Recipe:
         if isinstance(part, Images):
             return self._images(part, needed)
         if isinstance(part, Judge):
-            seed, name = weights_seed_of(part.draw), "-".join([store_name(self.store), "judge", part.draw.words])
-            return str(self._train(self.judge, part.draw, weights_seed=seed, name=name))
+            seed = weights_seed_of(part.draw)
+            return str(self._train(self.judge, part.draw, weights_seed=seed, name=self.judge_name(part.draw)))
         run = self._train(part.estimator, part.draw, add=needed)
         if scores_of(run) is None:
             evaluate(str(run), self.store, device=self.device, workspace=self.workspace)
         return str(run)
 
-    def _train(self, estimator: str, draw: Draw, **more: Any) -> Path:
-        preset, steps = self.training(estimator)
+    def judge_name(self, draw: Draw) -> str:
+        """Of the run of the judge of a reduced set."""
+        preset = [self.preset] if self.preset else []
+        return "-".join([store_name(self.store), "judge", self.judge, draw.words, *preset])
+
+    def _train(self, system: str, draw: Draw, **more: Any) -> Path:
+        preset, steps = self.training(system)
         return train(
-            estimator,
+            system,
             self.store,
             alpha=draw.alpha,
             preset=preset,
@@ -165,7 +182,8 @@ class Recipe:
             seed=draw.seed,
             contiguous=draw.contiguous,
             device=self.device,
-            settings=self.of(estimator),
+            compile="off",  # "auto" hangs on a measured time: arms of one comparison could then differ
+            settings=self.of(system),
             yes=self.yes,
             workspace=self.workspace,
             **more,
@@ -173,6 +191,8 @@ class Recipe:
 
     def _images(self, part: Images, judge: str | None) -> str:
         preset, steps = self.training(part.generator) if part.generator != SIMULATOR else (None, None)
+        if part.generator != SIMULATOR:
+            self._train(part.generator, part.draw)
         judged: dict[str, Any] = {} if judge is None else {"judge": judge, "most_mm": self.most_mm}
         return augment(
             self.store,

@@ -1,7 +1,8 @@
 """Where a generator's depth maps come from, by name: drawn capsules, the simulator's hand, or a trained network.
 
 Whatever it is, the same joints, camera and size give the same map: in training and in augmentation, in whatever batch
-and in whatever process it is asked.
+and in whatever process it is asked. One exception: on a GPU a trained network is asked for whole batches, and in
+batches of other sizes its maps may differ in their last digits.
 """
 
 from __future__ import annotations
@@ -82,11 +83,14 @@ class TrainedDepth:
         return self._system.depth_mm(joints_mm, camera, size)
 
 
-def depth_provider(name: str, system: Any = None) -> DepthProvider:
-    """The provider of a name; of a run, the one that its ``system`` is."""
-    if name == SIMULATOR:
-        return SimulatorDepth()
-    return RememberedDepth(capsule_depth if name == CAPSULES else TrainedDepth(system))
+def depth_provider(name: str) -> DepthProvider:
+    """The provider of one of the names that learn nothing."""
+    return SimulatorDepth() if name == SIMULATOR else RememberedDepth(capsule_depth)
+
+
+def trained_depth(system: Any) -> DepthProvider:
+    """The provider that a trained system is."""
+    return RememberedDepth(TrainedDepth(system))
 
 
 def _traced(joints_mm: np.ndarray, lens: list[float], size: int) -> np.ndarray | None:

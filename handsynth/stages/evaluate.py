@@ -69,7 +69,7 @@ def evaluate(
     space = Workspace.of(workspace)
     if split not in (None, "test", "held-out"):
         raise UsageError(sentence("test or held-out", repr(split), "--split"))
-    weights = _weights(inception, inception_sha256)
+    weights = inception_file(inception, inception_sha256)
     for_images = "--judge" if judge is not None else "--inception" if weights is not None else ""
     if run is not None and run.endswith(".parquet"):
         _refuse(for_images, "a file of predicted joints", run)
@@ -98,7 +98,12 @@ def evaluate(
     return write_evaluation(folder, msgspec.structs.replace(evaluation, checkpoint=checkpoint))
 
 
-def _weights(path: str | None, sha256: str | None) -> WeightsFile | None:
+def inception_file(path: str | None, sha256: str | None) -> WeightsFile | None:
+    """What ``inception`` and ``inception_sha256`` name; the file itself is not read.
+
+    Raises:
+        UsageError: a checksum without a file.
+    """
     if path is None and sha256 is not None:
         raise UsageError(sentence("--inception beside --inception-sha256", "none", "evaluate"))
     return None if path is None else WeightsFile(path=path, sha256=sha256 or "")

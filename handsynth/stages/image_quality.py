@@ -7,10 +7,12 @@ from pathlib import Path
 
 from handsynth.errors import UsageError, sentence
 from handsynth.generators import generator_names
+from handsynth.metrics.inception import load_inception
 from handsynth.reports.paper import GENERATORS
 from handsynth.runtime import progress
-from handsynth.stages.evaluate import evaluate
+from handsynth.stages.evaluate import evaluate, inception_file
 from handsynth.stages.judge import load_judge
+from handsynth.stages.systems import choose_settings, system_kind
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -51,21 +53,40 @@ def image_quality(
         inception, inception_sha256: see ``evaluate``; without them IS and FID are not computed.
 
     Raises:
-        UsageError: an unknown generator or a share out of range, before anything is trained.
+        UsageError: wrong values or names, or a draw too small to train on or to hold poses out, before anything is
+            trained.
+        MissingError, DataError: there is no such file of Inception weights, or it is another; before that, too.
         StoreError: a run of one of these names was made with other settings.
     """
     space = Workspace.of(workspace)
     data = space.store(store)
-    unknown = [name for name in generators if name not in generator_names()]
-    if unknown:
-        raise UsageError(sentence(f"generators among {', '.join(generator_names())}", ", ".join(unknown), "generators"))
+    known = [name for name in generator_names() if system_kind(name).makes == "rgb"]
+    unknown = [name for name in generators if name not in known]
+    if unknown or not generators:
+        found = ", ".join(unknown) or "none"
+        raise UsageError(sentence(f"generators of images among {', '.join(known)}", found, "generators"))
+    if not seeds:
+        raise UsageError(sentence("at least one seed", "none", "seeds"))
     if not 0 < alpha < 1:
         raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "alpha"))
+    for option, value in (("steps", steps), ("generator_steps", generator_steps)):
+        if value is not None and value < 1:
+            raise UsageError(sentence("at least 1 step", str(value), option))
+    where = Device.choose(device)
+    choose_settings(_JUDGE, preset, where)
+    for generator in generators:
+        choose_settings(generator, generator_preset, where)
+    draws = {seed: split_store(data, alpha, seed, contiguous) for seed in seeds}
+    for seed, draw in draws.items():
+        if len(draw.reduced) < 2 or not len(draw.held_out):
+            found = f"{len(draw.reduced)} and {len(draw.held_out)} by seed {seed}"
+            expected, advice = "at least 2 samples drawn and 1 held out", "choose another alpha"
+            raise UsageError(sentence(expected, found, data.address, advice))
+    load_inception(inception_file(inception, inception_sha256))
     judge = str(train(_JUDGE, data.address, preset=preset, steps=steps, device=device, workspace=space))
     folders = []
     for seed in seeds:
-        targets = split_store(data, alpha, seed, contiguous).held_out
-        about = load_judge(space, judge, data, targets, Device.choose(device).torch_device).about
+        about = load_judge(space, judge, data, draws[seed].held_out, where.torch_device).about
         for generator in generators:
             folder = train(
                 generator,
@@ -96,13 +117,13 @@ def image_quality(
 
 
 def _is_scored(folder: Path, data: Store, judge: str, inception: bool) -> bool:
-    """Whether a run's newest weights were scored on these data, by this judge, with Inception or without."""
+    """Whether a run's newest weights were scored on these data, by this judge, with Inception where that is wanted."""
     checkpoint = latest_checkpoint(folder / "checkpoints")
     assert checkpoint is not None  # train() returned, so there is one
     weights = load_checkpoint(checkpoint)[0].weights
     return any(
         [evaluation.store.hash, evaluation.split, evaluation.checkpoint] == [data.hash, "held-out", weights]
         and judge in evaluation.protocol
-        and ("is" in evaluation.rows[0].values) == inception
+        and (not inception or "is" in evaluation.rows[0].values)
         for evaluation in read_evaluations(folder)
     )

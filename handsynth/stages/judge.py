@@ -6,7 +6,6 @@ for a training it must know the reduced set alone and be independent of the gene
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,13 +23,13 @@ from handsynth.metrics.protocol import Protocol, counted_joints, lift
 from handsynth.reports.arms import training_data
 from handsynth.runtime import progress
 from handsynth.stages.guide import resized
-from handsynth.stages.systems import load_run
-from handsynth.stages.train import trained_run, with_used
+from handsynth.stages.systems import lineage, load_run, with_used
+from handsynth.stages.used import trained_run
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
 from handsynth.training.batches import Hands
 from handsynth.training.checkpoints import load_checkpoint
-from handsynth.training.run import RunInfo, RunRef, read_run
+from handsynth.training.run import RunInfo, read_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import HandBatch
 
@@ -127,13 +126,13 @@ def load_judge(space: Workspace, name: str, data: Store, slots: np.ndarray, devi
     """The judge that a run trained, for images in the poses of these slots of a store.
 
     Raises:
-        MissingError: there is no such run.
-        UsageError: it is no estimator's, it or a run that it began with learned from generated images, or it has no
-            checkpoint.
+        MissingError: there is no such run, or one that it began with is gone.
+        UsageError: it is no estimator's, it or a run that it began with learned from generated images, that run has
+            other weights now, or it has no checkpoint.
     """
     folder = space.run(name)
     info = read_run(folder)
-    _check_independent(space, info, name)
+    _check_independent(folder, name)
     system, weights = load_run(folder, info)
     return FidelityJudge(system, data, slots, device, _about(info, weights, data, slots))
 
@@ -146,11 +145,13 @@ class Filter:
         folder: of its run.
         weights: their hash.
         settings_hash: of its system, settings and seed: the same network must not be trained on what it let pass.
+        starts: hashes of the weights that it began with, sorted: nor must a network that began with them.
     """
 
     folder: Path
     weights: str
     settings_hash: str
+    starts: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -169,31 +170,34 @@ def filter_system(chosen: Filter) -> Any:
     return system
 
 
-def choose_filter(space: Workspace, name: str, data: Store, split: Split, guides: Sequence[RunRef]) -> Filter:
+def choose_filter(space: Workspace, name: str, data: Store, split: Split, guides: frozenset[str]) -> Filter:
     """The run of an estimator as the filter of images that were generated at this split.
 
     Args:
-        guides: runs that the generator's pose loss asked: it learned to please them.
+        guides: lineages of the runs that the generator's pose loss asked: it learned to please them.
 
     Raises:
-        MissingError: there is no such run.
-        UsageError: it is no estimator's, it or a run that it began with read more of the store than the reduced set or
-            learned from generated images, or it is one of the guides.
+        MissingError: there is no such run, or one that it began with is gone.
+        UsageError: it is no estimator's, it or a run that it began with read more of the store than the reduced set,
+            learned from generated images or has other weights now, or it has weights in common with a guide.
     """
-    info = read_run(space.run(name))
-    _check_independent(space, info, name)
-    run = trained_run(space, data, name, info.system, split)
-    if any(guide.name == run.name or guide.weights == run.weights for guide in guides):
-        found, advice = f"{run.name}, which guided it", "train another: --weights-seed"
+    folder = space.run(name)
+    _check_independent(folder, name)
+    run = trained_run(space, data, name, read_run(folder).system, split)
+    own = lineage(folder)
+    if own & guides:
+        found, advice = f"{run.name}, which guided it or began as its guide did", "train another: --weights-seed"
         raise UsageError(sentence("a judge that the generator did not learn from", found, f"--judge {name}", advice))
-    return Filter(run.folder, run.weights, load_checkpoint(run.checkpoint)[0].settings_hash)
+    checkpoint = load_checkpoint(run.checkpoint)[0]
+    return Filter(folder, run.weights, checkpoint.settings_hash, tuple(sorted(own - {run.weights})))
 
 
-def _check_independent(space: Workspace, info: RunInfo, name: str) -> None:
+def _check_independent(folder: Path, name: str) -> None:
     """An estimator that saw no generated image, nor did what it began with."""
+    info = read_run(folder)
     if info.family != "estimator":
         raise UsageError(sentence("an estimator's run", f"that of the {info.family} {info.system}", f"--judge {name}"))
-    for seen in with_used(space, info):
+    for _, seen in with_used(folder):
         if seen.added is not None:
             found = f"{seen.name}, trained with {seen.added.name}"
             raise UsageError(sentence("a judge that saw no generated image in training", found, f"--judge {name}"))

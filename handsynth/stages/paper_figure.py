@@ -54,10 +54,12 @@ def paper_figure(
 
     Raises:
         MissingError: a generator's run is not there.
-        UsageError: there are no held-out poses, or a run was trained on another reduced set.
+        UsageError: there is no seed, there are no held-out poses, or a run was trained on another reduced set.
     """
     space = Workspace.of(workspace)
     data = space.store(store)
+    if not seeds:
+        raise UsageError(sentence("at least one seed", "none", "seeds"))
     seed = seeds[0]
     split = split_store(data, alpha, seed, contiguous)
     if count < 1 or not len(split.held_out):

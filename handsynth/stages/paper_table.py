@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,22 @@ from handsynth.reports.page import Figure, Section, render
 from handsynth.reports.paper import GENERATORS
 from handsynth.reports.paper_tables import table_1, table_2, table_3
 from handsynth.runtime import files
-from handsynth.stages.ablate import ablation_frame
+from handsynth.stages.ablate import ESTIMATOR, GENERATOR, ablation_frame
 from handsynth.stages.paper_figure import figure_path, share_words
 from handsynth.stages.reduction import reduction_frame
+from handsynth.stages.simulated_arm import SIMULATOR
+from handsynth.stages.systems import choose_settings
 from handsynth.stages.train import run_name
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
+from handsynth.training.loop import Device
 from handsynth.training.run import Evaluation, RunInfo, read_evaluations, read_run
 
 _FIGURE = (
-    "Held-out poses, from the nearest to the farthest from their source. Every generator saw the source image and the "
-    "two poses; the ground truth is shown for comparison only."
+    "Held-out poses, from the nearest to the farthest from their source. Every generator was given the target pose, "
+    "and all but CycleGAN and Pix2pix the source image with its pose; the ground truth is shown for comparison only."
 )
+_RENDERER = "The simulator is not ranked: these data are simulated, so it is the renderer itself."
 
 
 def paper_table(
@@ -35,6 +39,7 @@ def paper_table(
     seeds: Sequence[int] = (0,),
     generator_preset: str | None = None,
     contiguous: bool = False,
+    device: str = "auto",
     out: str | Path | None = None,
     workspace: str | Path | Workspace | None = None,
 ) -> Path:
@@ -46,10 +51,11 @@ def paper_table(
         alpha, generator_preset: share of the training split and preset of the generators, of tables 1 and 3.
         generators, seeds: whose runs stand in table 1.
         contiguous: show what was measured on reduced sets of whole sequences; else on random draws, as in the paper.
+        device: which it was measured on: without a preset, table 3 shows runs of the one that ``ablate`` takes there.
         out: HTML file; ``runs/STORE-tableN.html`` by default, with the share where it is one share's table.
 
     Raises:
-        UsageError: there is no such table.
+        UsageError: there is no such table, preset or device.
         MissingError: nothing of it was measured on this store.
     """
     space = Workspace.of(workspace)
@@ -72,11 +78,19 @@ def paper_table(
         if table == 2:
             measured = _of_draw(reduction_frame(space, data), contiguous)
         else:
-            measured = ablation_frame(space, data, alpha, generator_preset, contiguous)
+            preset, _ = choose_settings(ESTIMATOR, generator_preset, Device.choose(device))
+            measured = ablation_frame(space, data, alpha, preset, contiguous)
         if measured.empty:
             raise MissingError(sentence(f"what table {table} shows", "nothing", space.root / "runs", _advice(table)))
         infos = [read_run(space.run(run)) for run in measured["run"] if run]
-        content = (table_2 if table == 2 else table_3)(measured, place, _training_notes(infos))
+        notes = [_training_note("estimators", [(info.system, info.preset, info.steps) for info in infos])]
+        if table == 3:
+            kinds = measured[["preset", "generator_steps"]].itertuples(index=False)
+            content = table_3(measured, place, [*notes, _training_note("generators", [(GENERATOR, *k) for k in kinds])])
+        elif data.info.plan.source.kind == "simulator" and SIMULATOR in set(measured["generator"]):
+            content = table_2(measured, place, [*notes, _RENDERER], unranked=[SIMULATOR])
+        else:
+            content = table_2(measured, place, notes)
     share = share_words(alpha, contiguous, generator_preset)
     words = [name, f"table{table}", *(share if table != 2 else ["contiguous"] if contiguous else [])]
     path = Path(out) if out is not None else space.root / "runs" / f"{'-'.join(words)}.html"
@@ -128,22 +142,20 @@ def _scored(
 def _notes(scored: Sequence[tuple[RunInfo, Evaluation]]) -> list[str]:
     """What a reader of table 1 must know of our side."""
     notes = [f"Ours on {each.samples} held-out poses: {each.protocol}." for _, each in scored]
-    for word, values in {
-        "image size in px": {info.system: info.settings["size"] for info, _ in scored},
-        "training steps": {info.system: info.steps for info, _ in scored},
-    }.items():
-        if len(set(values.values())) > 1:
-            listed = ", ".join(f"{GENERATORS.get(name, name)} {value}" for name, value in values.items())
-            notes.append(f"Generators differ in {word}: {listed}.")
+    notes.append(_training_note("generators", [(info.system, info.preset, info.steps) for info, _ in scored]))
+    sizes = {info.system: info.settings["size"] for info, _ in scored}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{GENERATORS.get(name, name)} {size}" for name, size in sizes.items())
+        notes.append(f"Generators differ in image size in px: {listed}.")
     last = scored[-1][0].system
     notes.append(f"Trivial answers as measured beside {GENERATORS.get(last, last)}.")
     return list(dict.fromkeys(notes))
 
 
-def _training_notes(infos: Sequence[RunInfo]) -> list[str]:
-    """How the estimators of tables 2 and 3 were trained."""
-    trained = dict.fromkeys(f"{info.system} ({info.preset}) {info.steps:,} steps" for info in infos)
-    return [f"Training of the estimators: {', '.join(trained)}."]
+def _training_note(whose: str, trained: Iterable[tuple[str, str, int]]) -> str:
+    """How systems were trained, given their names, presets and steps."""
+    words = dict.fromkeys(f"{GENERATORS.get(name, name)} ({preset}) {steps:,} steps" for name, preset, steps in trained)
+    return f"Training of the {whose}: {', '.join(words)}."
 
 
 def _of_draw(measured: pd.DataFrame, contiguous: bool) -> pd.DataFrame:

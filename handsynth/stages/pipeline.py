@@ -1,8 +1,9 @@
 """Run a chain of stages from one flat TOML file. Stages are safe to run twice, so a pipeline resumes where it stopped.
 
 A file states its parameters at the top and its stages in order; ``{name}`` in a text is a parameter's value. An
-argument that comes out as empty text is left to the stage's own default. Parameters that follow from the value of
-another one stand in ``[when.NAME.VALUE]``, and that parameter then takes no other values than those listed::
+argument that comes out as empty text is left to the stage's own default. ``--set`` takes values like the file's own; of
+a list one item, or several between commas, will do. Parameters that follow from the value of another one stand in
+``[when.NAME.VALUE]``, and that parameter then takes no other values than those listed::
 
     data = "sim"
     alpha = 0.4
@@ -25,7 +26,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -54,6 +56,8 @@ STAGES = (
 )
 """Stages that a pipeline may name; each is a function of its own name in the module of its name."""
 
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a text"}
+
 
 def run(
     pipeline: str | Path,
@@ -70,7 +74,8 @@ def run(
 
     Raises:
         MissingError: no such file.
-        UsageError: an unknown stage or parameter, named with its place, before anything is run.
+        UsageError: an unknown stage or parameter or a value of another type, named with its place, before anything is
+            run.
         whatever a stage raises.
     """
     space = Workspace.of(workspace)
@@ -86,7 +91,7 @@ def run(
 
 
 def read_pipeline(path: Path, settings: Sequence[str] = ()) -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
-    """Stages of a file as (name, function, arguments), checked against the functions' parameters.
+    """Stages of a file as (name, function, arguments), checked against the functions' parameters and their types.
 
     Raises:
         MissingError, DataError, UsageError: see :func:`run`.
@@ -105,11 +110,13 @@ def read_pipeline(path: Path, settings: Sequence[str] = ()) -> list[tuple[str, C
         if name not in STAGES:
             raise UsageError(sentence(f"stage = one of {', '.join(STAGES)}", repr(name), where))
         function = getattr(import_module(f"handsynth.stages.{name}"), name)
+        hints = get_type_hints(function)
         known = set(inspect.signature(function).parameters) - {"workspace"}
         unknown = sorted(set(arguments) - known)
         if unknown:
             raise UsageError(sentence(f"parameters among {', '.join(sorted(known))}", ", ".join(unknown), where))
-        calls.append((name, function, arguments))
+        fitting = {key: _fitting(key, value, hints[key], where) for key, value in arguments.items()}
+        calls.append((name, function, fitting))
     return calls
 
 
@@ -121,7 +128,7 @@ def _parameters(table: dict[str, Any], settings: Sequence[str], path: Path) -> d
         key, equals, value = text.partition("=")
         if not equals or key not in given:
             raise UsageError(sentence(f"one of {', '.join(given)} with =", repr(text), "--set"))
-        given[key] = _value(value)
+        given[key] = _value(key, value, table[key])
     following: dict[str, Any] = {}
     for name, cases in when.items():
         value = str(given.get(name))
@@ -142,11 +149,45 @@ def _find(pipeline: str | Path) -> Path:
     return candidate
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str, old: Any) -> Any:
+    """A ``--set`` text as a value of the old one's type; what replaces a text is checked where a stage takes it."""
+    value = _decoded(text)
+    if isinstance(old, str) or not text:
+        return value if isinstance(value, str) else text
+    if isinstance(old, list) and not isinstance(value, list):
+        return [_value(key, item.strip(), old[0] if old else "") for item in text.split(",")]
     try:
-        return msgspec.json.decode(text.encode())
-    except msgspec.DecodeError:
-        return text
+        return msgspec.convert(value, _kind(old))
+    except msgspec.ValidationError:
+        like = msgspec.json.encode(old).decode()
+        raise UsageError(sentence(f"{key} = a value like {like}", repr(text), "--set")) from None
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, list):
+        return list[_kind(value[0])] if value else list[Any]  # type: ignore[misc]
+    return int | float if type(value) in (int, float) else type(value)
+
+
+def _decoded(text: str) -> Any:
+    """JSON, or a number as people write it (``.4``), or the text itself."""
+    for decode in (msgspec.json.decode, float):
+        try:
+            return decode(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _fitting(name: str, value: Any, hint: Any, where: str) -> Any:
+    """An argument as the stage's parameter takes it; a text is read as what it stands for where none is taken."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if isinstance(value, str) and str not in kinds:
+        value = _decoded(value)
+    try:
+        return msgspec.convert(value, str if Path in kinds else hint, strict=False)
+    except msgspec.ValidationError:
+        raise UsageError(sentence(f"{name} = {_WORDS.get(kinds[0], 'a list')}", repr(value), where)) from None
 
 
 def _filled(value: Any, parameters: dict[str, Any], where: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handsynth.errors import StoreError, sentence
+from handsynth.errors import StoreError, UsageError, sentence
 from handsynth.runtime import files, progress
 from handsynth.runtime.settings import digest
 from handsynth.simulator.recipes import get_recipe
@@ -33,19 +33,23 @@ def prepare(
 
     Args:
         data: ``sim``, the built-in benchmark; or a dataset's name, as in ``handsynth datasets``.
-        root: raw files of a dataset; ``data/NAME`` by default, and not looked at where the store is there.
+        root: raw files of a dataset, ``data/NAME`` by default, and not looked at where the store is there; the built-in
+            benchmark has none.
         recipe: which benchmark: ``bench-v1``, or its miniature.
         store: name of the store; by default the recipe's or the dataset's.
         device: what renders; see ``simulate``.
 
     Raises:
-        UsageError: there is no such recipe or dataset.
+        UsageError: there is no such recipe or dataset, or ``root`` is given for the built-in benchmark.
         MissingError: neither the store nor the dataset's raw files are there.
         StoreError: the store's name is taken by other data.
         DataError: the raw files are damaged.
     """
     space = Workspace.of(workspace)
     simulated = data == SIMULATED
+    if simulated and root is not None:
+        found, advice = f"root={root}", "name the dataset of these files as data, or leave root out"
+        raise UsageError(sentence(f"no raw files beside data={SIMULATED}, which is rendered", found, "prepare", advice))
     name = store or (recipe if simulated else data)
     address = space.new_store(name)
     if files.exists(files.join(address, "store.json")):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from handsynth.errors import MissingError, sentence
+from handsynth.errors import MissingError, UsageError, sentence
+from handsynth.generators import generator_names
 from handsynth.imaging.warp import resize_stack
 from handsynth.poseindex.curriculum import draw_pairs
 from handsynth.poseindex.distance import pose_distance
@@ -22,6 +23,7 @@ from handsynth.runtime import files, progress
 from handsynth.runtime.seeds import rng
 from handsynth.stages.simulated_arm import SIMULATOR, rendered_section
 from handsynth.stages.summary import kept_summary
+from handsynth.stages.systems import system_kind
 from handsynth.stages.train import pose_features
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -45,6 +47,7 @@ def report(
 
     Raises:
         MissingError: nothing to report, or no run or store of a name.
+        UsageError: a name is that of a store which is not augmented.
     """
     space = Workspace.of(workspace)
     path = Path(out) if out is not None else space.root / "runs" / "report.html"
@@ -94,7 +97,10 @@ def _gather(space: Workspace, names: Sequence[str] | None) -> tuple[list[Path], 
         if (space.new_run(name) / "run.json").is_file():
             folders.append(space.run(name))
         else:
-            stores.append(space.store(name))
+            store = space.store(name)
+            if not store.info.augmented:
+                raise UsageError(sentence("runs or augmented stores", f"{name}, a store that is not augmented", "RUNS"))
+            stores.append(store)
     return folders, stores
 
 
@@ -142,15 +148,19 @@ def _augmented_section(space: Workspace, store: Store) -> Section:
         first, second = draw_pairs(rng(_SEED, "report", "pairs"), len(features))
         figures.append(
             Figure(
-                distance_histogram(distances, pose_distance(features[first], features[second])),
+                distance_histogram(
+                    distances,
+                    pose_distance(features[first], features[second]),
+                    match=settings.get("match", "nearest"),
+                ),
                 "Pose distance (MM-Hand eq. 5) of every target to its source, beside random training pairs.",
             )
         )
         figures.append(
             Figure(
                 pair_sheet(_pairs(store, source), count=_SHOWN),
-                "Generated hands, from the nearest to the farthest source pose. The generator saw the source image "
-                "and both poses; the real image at the right was held out and is shown for comparison only.",
+                f"Generated hands, from the nearest to the farthest source pose. {_seen(store.info.plan.source.name)}"
+                "The real image at the right was held out and is shown for comparison only.",
             )
         )
     else:
@@ -163,6 +173,15 @@ def _augmented_section(space: Workspace, store: Store) -> Section:
     if judged := kept_summary(store):
         intro += f" {judged}."
     return Section(f"Generated: {store_name(store.address)}", intro, figures=figures, notes=notes)
+
+
+def _seen(generator: str) -> str:
+    """A sentence on what went into each image; nothing of a generator that is not installed here."""
+    if generator not in generator_names():
+        return ""
+    if system_kind(generator).reads_source:
+        return "The generator saw the source image and the target's pose. "
+    return "The generator saw the target's pose alone, and nothing of the source. "
 
 
 def _pairs(store: Store, source: Store) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def simulate(
     """Render hands with exact joints, depth and masks: drawn ones, or the poses of a store.
 
     A run that stopped is gone on with, of a store as of raw files, to the same bytes as in one go. Until raw files are
-    whole, their samples wait in ``.FORMAT.unfinished`` beside the folder, without loss: a quarter to a third of
+    whole, their samples wait in ``.FOLDER.unfinished`` beside the folder, without loss: a quarter to a third of
     the bare pictures' size, about 0.6 MB for each of 640 x 480 px with depth and mask.
 
     Args:

@@ -90,8 +90,7 @@ def render_held_out(
     if chosen.camera != "crop" or chosen.size != size:
         found = f"camera {chosen.camera} and size {chosen.size}"
         raise UsageError(sentence(f"the cameras of {store_name(data.address)}, of {size} px", found, "--set"))
-    words = [store_name(data.address), f"{alpha:g}", SIMULATOR, *(["contiguous"] if contiguous else [])]
-    address = space.new_store("-".join([*words, *([f"seed{seed}"] if seed else [])]))
+    address = space.new_store(rendered_name(store_name(data.address), alpha, contiguous, seed))
     if dry_run:
         progress.say(f"would render {len(targets)} images in {address}")
         return address
@@ -123,6 +122,12 @@ def render_held_out(
         finish(address, plan)
     progress.say(fit_summary(open_store(address)))
     return address
+
+
+def rendered_name(store: str, alpha: float, contiguous: bool, seed: int) -> str:
+    """Name of the augmented store that :func:`render_held_out` makes; ``store`` is a name."""
+    words = [store, f"{alpha:g}", SIMULATOR, *(["contiguous"] if contiguous else [])]
+    return "-".join([*words, *([f"seed{seed}"] if seed else [])])
 
 
 def fit_summary(store: Store) -> str:

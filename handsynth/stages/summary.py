@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +18,16 @@ from handsynth.training.run import Evaluation, read_run
 _WIDTH = 110
 
 
-def summarize(value: Any) -> dict[str, Any]:
+def summarize(value: Any, planned: bool = False) -> dict[str, Any]:
     """Plain values about a stage's result.
 
     Args:
-        value: a path or address of a store, a run, an evaluation or a report; or a record that is shown as it is.
+        value: a path or address of a store, a run, an evaluation or a report; or a record or a list, shown as it is.
+        planned: the path is of what would be made: what lies there is not shown.
     """
     if isinstance(value, str | Path):
-        return _about(str(value)) | {"path": str(value)}
-    plain = msgspec.to_builtins(value)
+        return ({} if planned else _about(str(value))) | {"path": str(value)}
+    plain = msgspec.to_builtins(value, enc_hook=os.fspath)
     return plain if isinstance(plain, dict) else {"result": plain}
 
 
@@ -41,7 +43,7 @@ def kept_summary(store: Store) -> str:
     judge = store.info.plan.settings.get("judge")
     if judge is None:
         return ""
-    scores = store.column("score")
+    scores = store.column("score", store.kept)
     known = scores[np.isfinite(scores)]
     median = f" (median {np.median(known):.1f} mm)" if len(known) else ""
     return (

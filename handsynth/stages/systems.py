@@ -6,7 +6,7 @@ hashes of their weights; they are found beside it, so that a folder of runs may 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from handsynth.estimators import estimator_names, get_estimator
 from handsynth.generators import generator_names, get_generator
 from handsynth.runtime import progress
 from handsynth.runtime.settings import Settings, convert, override
-from handsynth.stages.depth_provider import CAPSULES, depth_provider
+from handsynth.stages.depth_provider import CAPSULES, depth_provider, trained_depth
 from handsynth.stages.guide import pose_judge
-from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
+from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint, newest_weights
 from handsynth.training.loop import Device, load_trained
 from handsynth.training.run import DepthRef, RunInfo, RunRef, read_run
 from handsynth.training.system import DepthProvider, PoseJudge, System
@@ -82,7 +82,7 @@ def used_depth(folder: Path, ref: DepthRef | None) -> DepthProvider:
     """
     if ref is None or ref.run is None:
         return depth_provider(CAPSULES if ref is None else ref.kind)
-    return depth_provider(ref.name, used_run(folder, ref.run))
+    return trained_depth(used_run(folder, ref.run))
 
 
 def used_judge(folder: Path, ref: RunRef | None) -> PoseJudge | None:
@@ -95,7 +95,17 @@ def used_judge(folder: Path, ref: RunRef | None) -> PoseJudge | None:
 
 
 def used_run(folder: Path, ref: RunRef) -> System:
-    """The trained system of a run that the one in ``folder`` used: it lies beside it.
+    """The trained system of a run that the one in ``folder`` used.
+
+    Raises:
+        MissingError, UsageError: see :func:`used_folder`.
+    """
+    other = used_folder(folder, ref)
+    return load_run(other, read_run(other))[0]
+
+
+def used_folder(folder: Path, ref: RunRef) -> Path:
+    """The folder of a run that the one in ``folder`` used: it lies beside it.
 
     Raises:
         MissingError: there is none of that name.
@@ -105,12 +115,36 @@ def used_run(folder: Path, ref: RunRef) -> System:
     if not (other / "run.json").is_file():
         expected = f"the run {ref.name} beside {folder.name}, which uses it"
         raise MissingError(sentence(expected, "none", folder.parent, "put it there, or train without it"))
-    system, weights = load_run(other, read_run(other))
+    weights = newest_weights(other / "checkpoints")
     if weights != ref.weights:
         expected = f"the weights {ref.weights[:12]} that {folder.name} was trained with"
-        advice = f"train {folder.name} again: --overwrite"
-        raise UsageError(sentence(expected, f"others ({weights[:12]})", other, advice))
-    return system
+        found = f"others ({weights[:12]})" if weights else "none"
+        raise UsageError(sentence(expected, found, other, f"train {folder.name} again: --overwrite"))
+    return other
+
+
+def with_used(folder: Path) -> Iterator[tuple[Path, RunInfo]]:
+    """A run and all whose weights went into it, with their folders: starts, guides, depth runs, and theirs.
+
+    Raises:
+        MissingError, UsageError: see :func:`used_folder`.
+    """
+    info = read_run(folder)
+    yield folder, info
+    for used in (info.start, info.guide, info.depth.run if info.depth else None):
+        if used is not None:
+            yield from with_used(used_folder(folder, used))
+
+
+def lineage(folder: Path) -> frozenset[str]:
+    """Hashes of a run's weights, of those that it began with, and so on.
+
+    Raises:
+        MissingError, UsageError: see :func:`used_folder`.
+    """
+    start = read_run(folder).start
+    earlier = lineage(used_folder(folder, start)) if start is not None else frozenset()
+    return earlier | {newest_weights(folder / "checkpoints")}
 
 
 def load_run(folder: Path, info: RunInfo) -> tuple[System, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from handsynth.runtime import progress
 from handsynth.runtime.settings import canonical_json
 from handsynth.stages.depth_provider import CAPSULES, FIT_SECONDS, SIMULATOR
 from handsynth.stages.systems import build_system, choose_settings, system_kind, used_depth, used_judge
+from handsynth.stages.used import Added, added_store, main_store, poses_of, refuse_judge, trained_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training import compilation, loop
 from handsynth.training.batches import BatchSource, DepthBatches, HandBatches, Hands, PairBatches
-from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
+from handsynth.training.checkpoints import latest_checkpoint
 from handsynth.training.run import DepthRef, RunInfo, RunRef, StoreRef, read_run, write_run
 from handsynth.training.splits import Split, split_store
 from handsynth.training.system import System
@@ -82,24 +82,31 @@ def train(
         UsageError: wrong names or values, a start, a guide or a depth run that has seen what this training must not,
             or a long training without ``yes``.
         StoreError: a run of that name was made with other settings.
+        DataError: the start has other networks.
     """
     space, where = Workspace.of(workspace), loop.Device.choose(device, precision)
     compilation.check_mode(compile)
-    data = space.store(store)
+    data = main_store(space, store)
     chosen_preset, chosen = choose_settings(system, preset, where, settings)
     split = split_store(data, alpha, seed, contiguous)
-    added = _added(space, data, add, split) if add is not None else None
+    added = added_store(space, data, add, split) if add is not None else None
     begin = trained_run(space, data, start, system, split) if start is not None else None
     own_seed = seed if weights_seed is None else weights_seed
     depths = _depth_ref(space, data, depth, system, chosen, split)
     judging = _guide_ref(space, data, guide, chosen, split)
     name = name or run_name(
         data, system, alpha, seed, contiguous, added.name if added else None, preset, begin.name if begin else None,
-        depths.name if depths else None, judging.name if judging else None,
+        depths.name if depths else None, judging.name if judging else None, weights_seed,
     )  # fmt: skip
     folder = space.new_run(name)
+    if folder.name in [used.name for used in (begin, depths and depths.run, judging) if used]:
+        raise UsageError(sentence("another name than those of runs it uses", folder.name, "--name", "choose another"))
     provider, judge = used_depth(folder, depths), used_judge(folder, judging)
     trained = build_system(system, chosen, own_seed, provider, judge)
+    if begin is not None:
+        loop.take_weights(trained, begin.checkpoint)
+    if added is not None:
+        refuse_judge(added, trained, own_seed, begin)
     batches = training_batches(trained, data, split, added, own_seed)
     info = RunInfo(
         name=name,
@@ -107,7 +114,7 @@ def train(
         family=trained.family,
         preset=chosen_preset,
         settings=msgspec.json.decode(canonical_json(chosen)),
-        store=StoreRef(name=store_name(data.address), hash=data.hash),
+        store=StoreRef(name=store_name(data.address), hash=data.hash, poses_of=poses_of(data)),
         added=StoreRef(name=added.name, hash=added.store.hash) if added else None,
         start=begin.ref if begin else None,
         depth=depths,
@@ -130,8 +137,6 @@ def train(
         progress.say(f"{info.name} is trained already: {folder}")
         return folder
     _refuse_other(folder, info, overwrite)
-    if not dry_run and overwrite:
-        _clear(folder)
     seconds = _estimate(lambda: build_system(system, chosen, own_seed, provider, judge), batches, where, info)
     _announce(info, where, seconds)
     if seconds > _LONG_SECONDS and not yes:
@@ -141,21 +146,21 @@ def train(
         )
     if dry_run:
         return folder
+    if overwrite:
+        _clear(folder)
     begun = read_run(folder) if latest_checkpoint(folder / "checkpoints") is not None else None
     compiled = _compiles(compile, begun, where, seconds)
     ever = compiled or (begun is not None and begun.compiled)
     write_run(folder, msgspec.structs.replace(info, estimated_seconds=round(seconds, 1), compiled=ever))
-    first = begin.checkpoint if begin else None
     loop.train(
-        trained, batches, folder, steps=info.steps, seed=own_seed, device=where, title=info.name, start=first,
-        compiled=compiled,
-    )  # fmt: skip
+        trained, batches, folder, steps=info.steps, seed=own_seed, device=where, title=info.name, compiled=compiled
+    )
     return folder
 
 
 def run_name(
     store: Store, system: str, alpha: float, seed: int, contiguous: bool, added: str | None, preset: str | None,
-    start: str | None = None, depth: str | None = None, guide: str | None = None,
+    start: str | None = None, depth: str | None = None, guide: str | None = None, weights_seed: int | None = None,
 ) -> str:  # fmt: skip
     """Default name of a run: what sets it apart from its neighbours, nothing else."""
     parts = [store_name(store.address), system]
@@ -175,6 +180,8 @@ def run_name(
         parts.append(f"guide-{guide}")
     if preset:
         parts.append(preset)
+    if weights_seed is not None:
+        parts.append(f"weights{weights_seed}")
     if seed:
         parts.append(f"seed{seed}")
     return "-".join(parts)
@@ -191,85 +198,6 @@ def is_finished(folder: Path, info: RunInfo) -> bool:
         return False
     newest = latest_checkpoint(folder / "checkpoints")
     return newest is not None and int(newest.stem) >= info.steps
-
-
-@dataclass(frozen=True)
-class _Added:
-    name: str
-    store: Store
-    slots: np.ndarray
-    balanced: bool = False
-    judge: str = ""
-    """Settings hash of the estimator that chose the slots."""
-
-
-def _added(space: Workspace, data: Store, add: str, split: Split) -> _Added:
-    """The kept samples of an augmented store or the training split of a simulated one.
-
-    Refused where they were made from another reduced set, or in the poses of a store: those would leak.
-    """
-    store = space.store(add)
-    plan = store.info.plan
-    if plan.source.kind == "simulator" and "poses" not in plan.settings and store.hash != data.hash:
-        return _Added(store_name(store.address), store, split_store(store).reduced, balanced=True)
-    if [plan.source.hash, plan.settings.get("reduced_set")] != [data.hash, split.hash]:
-        advice = "augment with the same store, --alpha, --seed and --contiguous as this training"
-        raise UsageError(
-            sentence(
-                "generated samples made from this reduced set, or other simulated ones",
-                "another origin",
-                store.address,
-                advice,
-            )
-        )
-    judge = plan.settings.get("judge", {}).get("settings_hash", "")
-    return _Added(store_name(store.address), store, store.kept, judge=judge)
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run whose weights may be used where a reduced set alone must have been seen."""
-
-    name: str
-    folder: Path
-    checkpoint: Path
-    weights: str
-
-    @property
-    def ref(self) -> RunRef:
-        """How ``run.json`` speaks of it."""
-        return RunRef(name=self.name, weights=self.weights)
-
-
-def trained_run(space: Workspace, data: Store, name: str, system: str, split: Split) -> TrainedRun:
-    """A run to begin with, to be guided by, to read depth from or to augment with.
-
-    Raises:
-        UsageError: it is not of that system, has no checkpoint, or it or a run that it used read more of this store
-            than its reduced set.
-    """
-    folder = space.run(name)
-    info = read_run(folder)
-    checkpoint = latest_checkpoint(folder / "checkpoints")
-    if info.system != system or checkpoint is None:
-        found = "one without checkpoints" if checkpoint is None else f"one of {info.system}"
-        raise UsageError(sentence(f"a trained run of {system}", found, folder, "train it first"))
-    for seen in with_used(space, info):
-        added_here = seen.added is not None and seen.added.hash == data.hash
-        if added_here or (seen.store.hash == data.hash and seen.reduced_set != split.hash):
-            advice = "use a run with the same --alpha, --seed and --contiguous, or on another store"
-            raise UsageError(
-                sentence("a run that saw this reduced set alone", f"{seen.name}, which saw more", folder, advice)
-            )
-    return TrainedRun(folder.name, folder, checkpoint, load_checkpoint(checkpoint)[0].weights)
-
-
-def with_used(space: Workspace, info: RunInfo) -> Iterator[RunInfo]:
-    """A run and all whose weights went into it: starts, guides, depth runs, and theirs."""
-    yield info
-    for used in (info.start, info.guide, info.depth.run if info.depth else None):
-        if used is not None:
-            yield from with_used(space, read_run(space.run(used.name)))
 
 
 def _depth_ref(space: Workspace, data: Store, depth: str, system: str, settings: Any, split: Split) -> DepthRef | None:
@@ -298,7 +226,7 @@ def _guide_ref(space: Workspace, data: Store, guide: str | None, settings: Any, 
     return trained_run(space, data, guide, read_run(space.run(guide)).system, split).ref
 
 
-def training_batches(system: System, data: Store, split: Split, added: _Added | None, seed: int) -> BatchSource:
+def training_batches(system: System, data: Store, split: Split, added: Added | None, seed: int) -> BatchSource:
     """What a system is trained on: pairs of the reduced set for a generator, else its hands and the added ones."""
     size, count = system.settings.size, system.settings.batch
     hands = Hands(data, split.reduced, size)
@@ -317,10 +245,6 @@ def training_batches(system: System, data: Store, split: Split, added: _Added | 
         return PairBatches(hands, features, count, seed, chosen.curriculum, chosen.redraw_pairs, groups)
     if added is None:
         return HandBatches([hands], count, seed)
-    if added.judge == loop.settings_hash(system, seed):
-        expected, found = "an estimator other than the judge of the images", "the very network that chose them"
-        advice = "judge by one of another --weights-seed or of other settings"
-        raise UsageError(sentence(expected, found, f"--add {added.name}", advice))
     return HandBatches([hands, Hands(added.store, added.slots, size)], count, seed, added.balanced)
 
 

@@ -65,6 +65,19 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
+def newest_weights(folder: Path) -> str:
+    """Hash of the weights in a folder's newest checkpoint; empty where there is none.
+
+    Raises:
+        DataError: its sidecar is damaged.
+    """
+    newest = latest_checkpoint(folder)
+    if newest is None:
+        return ""
+    sidecar = newest.with_suffix(".json")
+    return parse(sidecar.read_bytes(), CheckpointInfo, sidecar).weights
+
+
 def load_checkpoint(path: Path, settings_hash: str | None = None) -> tuple[CheckpointInfo, dict[str, Any]]:
     """Read a checkpoint and check it.
 

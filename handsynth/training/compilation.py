@@ -45,7 +45,8 @@ def can_compile(device: torch.device) -> bool:
     try:
         torch.compile(_trial, dynamic=False)(torch.zeros(8, device=device))
     except Exception as error:  # whatever torch, Triton or the compiler raises, eager networks do without
-        progress.say(f"not compiled, as no working compiler is found: {str(error).splitlines()[0]}")
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        progress.say(f"not compiled, as no working compiler is found: {why}")
         return False
     return True
 

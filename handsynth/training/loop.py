@@ -114,7 +114,6 @@ def train(
     seed: int,
     device: Device,
     title: str = "",
-    start: Path | None = None,
     compiled: bool = False,
 ) -> Path:
     """Train to ``steps``, resuming from the folder's newest checkpoint; returns the final checkpoint.
@@ -122,15 +121,11 @@ def train(
     Ctrl-C finishes the step in hand, saves it and then stops.
 
     Args:
-        start: checkpoint of another run, whose (averaged) weights take the place of random ones at step 0.
         compiled: whether to run the networks compiled; see ``training/compilation.py``.
 
     Raises:
-        DataError: the folder's checkpoint was made with other settings, ``start`` holds other networks, or a loss is
-            not finite.
+        DataError: the folder's checkpoint was made with other settings, or a loss is not finite.
     """
-    if start is not None:
-        _take_weights(system, start)
     fabric, optimizers = set_up(system, device, compiled)
     tag, checkpoints = settings_hash(system, seed), folder / "checkpoints"
     averaged = _Averaged(system, system.settings.ema)
@@ -199,7 +194,12 @@ def _inference_weights(state: dict[str, Any], name: str) -> dict[str, torch.Tens
     return state["networks"][name] | state["averaged"].get(name, {})
 
 
-def _take_weights(system: System, checkpoint: Path) -> None:
+def take_weights(system: System, checkpoint: Path) -> None:
+    """Put the (averaged) weights of another run's checkpoint in the place of random ones, to train on from there.
+
+    Raises:
+        MissingError, DataError: see :func:`load_checkpoint`; or it holds other networks.
+    """
     _, state = load_checkpoint(checkpoint)
     advice = "start from a run of the same system, preset and size"
     for name, network in system.networks().items():

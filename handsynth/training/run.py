@@ -31,6 +31,8 @@ class StoreRef(Settings, frozen=True, kw_only=True):
 
     name: str
     hash: str
+    poses_of: str = ""
+    """Hash of the store whose poses a re-rendered one shows."""
 
 
 class RunRef(Settings, frozen=True, kw_only=True):

@@ -29,6 +29,21 @@ class Split:
         """Equal for equal reduced sets."""
         return digest(self.reduced.tolist())
 
+    @property
+    def share(self) -> float:
+        """Share of the training samples that is drawn; moments and sequences stay whole, so it is alpha only about."""
+        return len(self.reduced) / (len(self.reduced) + len(self.held_out))
+
+    def check_held_out(self, alpha: float) -> None:
+        """Refuse a draw of share ``alpha`` that took every training sample.
+
+        Raises:
+            UsageError: nothing is held out.
+        """
+        if not len(self.held_out):
+            found, advice = "none: the draw takes them all", "choose a smaller share, or leave --contiguous out"
+            raise UsageError(sentence("held-out training samples", found, f"--alpha {alpha:g}", advice))
+
 
 def split_store(store: Store, alpha: float = 1.0, seed: int = 0, contiguous: bool = False) -> Split:
     """Split a store and draw its reduced set.

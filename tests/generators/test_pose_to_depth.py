@@ -185,7 +185,10 @@ def test_training_needs_depth() -> None:
         varied().step(PairBatch(batch.source, replace(batch.target, depth_mm=None)), {}, torch.Tensor.backward)
 
 
-@pytest.mark.parametrize("assignment", ["size=48", "guide_share=1", "depth_range=near_high", "maps_weight=-1"])
+@pytest.mark.parametrize(
+    "assignment",
+    ["size=48", "guide_share=1", "depth_range=near_high", "maps_weight=-1", "batch=1", "guide.stages=1"],
+)
 def test_wrong_settings_are_refused(assignment: str) -> None:
     with pytest.raises(UsageError, match=assignment.partition("=")[0]):
         varied(assignment)

@@ -95,6 +95,11 @@ def test_the_best_generator_is_marked_and_no_trivial_answer() -> None:
     assert "**0.990**" not in table.to_markdown()
 
 
+def test_a_generator_that_the_paper_has_not_may_be_the_best() -> None:
+    table = table_1(quality(("simulator", 0, 0.9), ("mmhand", 0, 0.6)), "mini")
+    assert {table.rows[at][0] for at in table.columns[0].best} == {"simulator"}
+
+
 def test_seeds_become_a_mean_with_its_interval() -> None:
     one = table_1(quality(("mmhand", 0, 0.6)), "mini")
     assert any("One seed" in note for note in one.notes)
@@ -129,8 +134,10 @@ def test_table_2_has_a_block_per_estimator_and_a_column_per_share() -> None:
     assert by_row["3D-HPM", "MM-Hand"] == "25.00"
     assert by_row["mean pose", DASH] == "10.00"
     assert by_row["3D-HPM", "PATN"] == by_row["Hand3D", "MM-Hand"] == DASH
-    # Neither the renderer itself nor a trivial answer is a rival; each estimator has its own best row.
-    assert {table.rows[at] for at in first.best} == {("3D-HPM", "MM-Hand")}
+    # A trivial answer is no rival, nor the renderer itself; each estimator has its own best row.
+    assert {table.rows[at] for at in first.best} == {("3D-HPM", "simulator")}
+    without = table_2(reduction(), "mini", unranked=["simulator"]).columns[0]
+    assert {table.rows[at] for at in without.best} == {("3D-HPM", "MM-Hand")}
     paper_column = dict(zip(names, table.columns, strict=True))["paper, RHP", "0.2 ↓"]
     assert {table.rows[at] for at in paper_column.best} == {("3D-HPM", "None"), ("Hand3D", "MM-Hand")}
     assert dict(zip(table.rows, paper_column.cells, strict=True))["other", "None"] == DASH

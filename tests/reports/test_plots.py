@@ -75,6 +75,7 @@ def test_histogram_states_medians_and_counts():
     assert "nearest source: median 0.030 (n = 50)" in text
     assert "random pairs: median 0.110 (n = 500)" in text
     assert words(plots.distance_histogram(np.zeros(3), np.zeros(0)))
+    assert "random source: median" in words(plots.distance_histogram(np.ones(3), np.ones(3), match="random"))
 
 
 def test_names_are_taken_literally():

@@ -71,6 +71,26 @@ def test_draws_that_are_no_easier_are_called_so() -> None:
     assert "not easier" in draws_table(frame, PROTOCOL).attrs["notes"][0]
 
 
+def test_the_draws_are_compared_on_the_seeds_that_both_have() -> None:
+    frame = cells(contiguous_too=True)
+    frame = frame[~frame["contiguous"] | (frame["seed"] == 2)]
+    table = draws_table(frame, PROTOCOL)
+    assert table["difference (mm)"].tolist() == pytest.approx([5] * 4)
+    assert table["random draw (mm)"].tolist() == pytest.approx([32, 22, 27, 17])
+
+
+@pytest.mark.parametrize("apart", [[5.0], [-3.0, 1.0, 4.0], [3.0, -1.0, -4.0], [0.0, 0.0]])
+def test_what_may_be_chance_has_no_cause(apart: list[float]) -> None:
+    arm = {"estimator": "hpm3d", "alpha": 0.2, "seed": 0, "trivial": False}
+    rows = [
+        arm | {"generator": f"g{at}", "contiguous": drawn, "epe_mean_mm": 30 + (apart[at] if drawn else 0)}
+        for at in range(len(apart))
+        for drawn in (False, True)
+    ]
+    (note,) = draws_table(pd.DataFrame(rows), PROTOCOL).attrs["notes"]
+    assert note.endswith(", which may be chance.")
+
+
 def test_one_kind_of_draw_is_not_compared() -> None:
     assert draws_table(cells(), PROTOCOL).empty
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from handsynth.errors import UsageError
 from handsynth.runtime.settings import pretty_json
+from handsynth.stages import ablate as stage
 from handsynth.stages.ablate import SCORES, VARIANTS, ablate, ablation_frame
 from handsynth.stages.workspace import Workspace
 from handsynth.training.run import read_run
@@ -94,6 +96,26 @@ def test_runs_of_other_lengths_are_not_put_in_one_table(space: Workspace) -> Non
             ablation_frame(space, space.store("hands"), 0.5)
     finally:
         (run / "run.json").write_bytes(record)
+
+
+def test_generated_stores_may_be_deleted(space: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(space.root, tmp_path / "copy")
+    copy = Workspace(tmp_path / "copy")
+    for store in set(copy.store_names()) - {"hands"}:
+        shutil.rmtree(copy.root / "stores" / store)
+    data = copy.store("hands")
+    pd.testing.assert_frame_equal(ablation_frame(copy, data, 0.5), ablation_frame(space, data, 0.5))
+    shutil.rmtree(copy.run(f"{PREFIX}-d-mmhand-tiny"))
+    assert ablation_frame(copy, data, 0.5)["variant"].tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("options", [{"steps": 3}, {"generator_steps": 3}])
+def test_other_lengths_are_refused_before_anything_is_trained(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(stage, "train", None)
+    with pytest.raises(UsageError, match="expected 2 and 1 steps of estimator and generator"):
+        ablate(**OPTIONS | options, seeds=(1,), workspace=space)
 
 
 def test_of_what_was_not_run_there_are_no_rows(space: Workspace) -> None:

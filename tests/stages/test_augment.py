@@ -57,7 +57,7 @@ def test_worker_count_and_a_kill_change_nothing(
     assert tree(Path(augment("hands", workers=2, workspace=two, **options))) == expected
 
     command = [sys.executable, "-c", SCRIPT % (ALPHA, STEPS, GENERATOR), str(killed.root)]
-    folder = killed.root / "stores" / f"hands-{ALPHA}-mmhand-judged"
+    folder = killed.root / "stores" / f"hands-{ALPHA}-mmhand-judged-40mm-judge"
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while not list(folder.glob("ledger/*.json")):
@@ -124,8 +124,15 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert space.store_names(augmented=True) == ["hands"]
 
 
+def test_no_worker_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    space = make_workspace(tmp_path)
+    with pytest.raises(UsageError, match="at least 1 worker"):
+        augment("hands", workers=0, workspace=space, **OPTIONS)  # type: ignore[arg-type]
+    assert {path.name for path in tmp_path.iterdir()} == {"stores"}
+
+
 def test_where_a_file_of_weights_lay_is_no_part_of_a_store() -> None:
     weights = {"path": "/home/somebody/vgg19.pth", "sha256": "dcbb9e9d"}
     settings = {"size": 64, "perceptual": {"layer": "relu1_2", "weights": weights}, "decay": None}
     kept = {"size": 64, "perceptual": {"layer": "relu1_2", "weights": {"sha256": "dcbb9e9d"}}, "decay": None}
-    assert stage._placeless(settings) == kept
+    assert stage.placeless(settings) == kept

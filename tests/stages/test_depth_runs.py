@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,9 +220,18 @@ def test_what_cannot_make_depth_or_saw_more_is_refused(space: Workspace) -> None
 
 
 def test_a_store_without_depth_teaches_none(space: Workspace) -> None:
-    made = augment("hands", ALPHA, steps=STEPS, settings=GENERATOR, workers=1, workspace=space)
+    flat = [replace(sample, depth_mm=None) for sample in make_samples(8)]
+    make_store(space.root / "stores" / "flat", samples=flat, size=48, pixels=("rgb",))
     with pytest.raises(UsageError, match="a store with depth for pose_to_depth, found one without"):
-        trained(space, "pose_to_depth", DEPTH, store=made)
+        trained(space, "pose_to_depth", DEPTH, store="flat")
+
+
+def test_a_run_that_is_named_as_a_provider_is_a_run(space: Workspace) -> None:
+    for name in ("capsules", "simulator"):
+        trained(space, "pose_to_depth", DEPTH, store="other", name=name)
+        run = trained(space, "mmhand", GENERATOR, depth=str(space.run(name)), name=f"named-{name}")
+        system: Any = load_run(space.run(name), read_run(space.run(name)))[0]
+        assert same(used_depth(run, read_run(run).depth)(*hands(1), 32), system.depth_mm(*hands(1), 32))
 
 
 def test_a_guide_is_recorded_and_saw_the_reduced_set_alone(space: Workspace) -> None:

@@ -40,6 +40,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     train("mmhand", "hands", alpha=ALPHA, settings=GENERATOR, **shared)
     train("hpm3d", "hands", alpha=ALPHA, settings=JUDGE, name="judge", **shared)
     train("hpm3d", "hands", alpha=ALPHA, settings=JUDGE, start="judge", name="after", **shared)
+    train("hpm3d", "hands", alpha=ALPHA, settings=JUDGE, weights_seed=5, name="apart", **shared)
     train("hpm3d", "hands", settings=JUDGE, name="knowing", **shared)
     return space
 
@@ -79,7 +80,7 @@ def test_images_are_kept_by_their_pose_error(
     np.testing.assert_array_equal(judged.rgb(judged.slots), plain.rgb(plain.slots))
     record = judged.info.plan.settings["judge"]
     assert (record["name"], record["most_mm"]) == ("judge", most)
-    assert judged.address.endswith("hands-0.4-mmhand-judged")
+    assert judged.address.endswith(f"hands-0.4-mmhand-judged-{most:g}mm-judge")
 
 
 def test_what_was_rejected_joins_no_training_and_the_judge_is_not_trained_on_its_choice(
@@ -91,10 +92,14 @@ def test_what_was_rejected_joins_no_training_and_the_judge_is_not_trained_on_its
     with pytest.raises(UsageError, match="an estimator other than the judge of the images"):
         train("hpm3d", "hands", settings=JUDGE, name="again", **shared)
     train("hpm3d", "hands", settings=JUDGE, weights_seed=5, name="another", **shared)
+    with pytest.raises(UsageError, match="the judge of the images, found one that begins with its weights"):
+        train("hpm3d", "hands", settings=JUDGE, weights_seed=5, start="judge", name="begun", **shared)
 
 
 def test_page_and_sheet_say_how_many_were_kept(space: Workspace, judged: Store, tmp_path: Path) -> None:
-    words = f"{len(judged.kept)} of {len(judged)} images kept, with a pose error of at most"
+    most, median = judged.info.plan.settings["judge"]["most_mm"], np.median(judged.column("score", judged.kept))
+    words = f"{len(judged.kept)} of {len(judged)} images kept, with a pose error of at most {most:g} mm"
+    words += f" (median {median:.1f} mm)"
     assert words in report([judged.address], out=tmp_path / "report.html", workspace=space).read_text()
     assert words in view(judged.address, out=tmp_path / "sheet.html", workspace=space).read_text()
     assert "kept" not in view("hands", out=tmp_path / "hands.html", workspace=space).read_text()
@@ -106,7 +111,11 @@ def test_a_judge_reads_no_pixel_of_a_held_out_sample(space: Workspace, monkeypat
     reads = Reads(store.address)
     with monkeypatch.context() as patch:
         reads.watch(patch)
-        made(space, judge="after", match="random", count=5)
+        made_by = made(space, judge="after", match="random", count=5)
+    assert made_by.info.plan.settings["judge"]["starts"] == [read_run(space.run("after")).start.weights]  # type: ignore[union-attr]
+    begun: dict[str, Any] = {"add": made_by.address, "start": "judge", "weights_seed": 5, "settings": JUDGE}
+    with pytest.raises(UsageError, match="the judge of the images, found one that begins with its weights"):
+        train("hpm3d", "hands", alpha=ALPHA, workspace=space, **begun)
     assert reads.pixels <= set(split.reduced.tolist())
     assert reads.labels <= set(split.reduced.tolist()) | set(split.held_out.tolist())
 
@@ -117,6 +126,7 @@ def test_a_judge_reads_no_pixel_of_a_held_out_sample(space: Workspace, monkeypat
         ({"judge": "knowing"}, "a run that saw this reduced set alone, found knowing, which saw more"),
         ({"judge": "hands-mmhand-0.4"}, "an estimator's run, found that of the generator mmhand"),
         ({"judge": "judge", "most_mm": 0.0}, "an error above 0 mm, found 0"),
+        ({"most_mm": 20.0}, "a judge that says how far images err, found none"),
         ({"match": "farthest"}, "one of nearest, random, found 'farthest'"),
         ({"generator": "pose_to_depth"}, "a generator of images, found pose_to_depth"),
         ({"generator": "simulator", "judge": "judge"}, "--judge"),
@@ -140,7 +150,11 @@ def test_a_generator_is_not_judged_by_its_guide(space: Workspace) -> None:
     with pytest.raises(UsageError, match="judge, which guided it"):
         made(space, judge="judge", **guided)
     assert not (space.root / "runs" / "hands-mmhand-0.4-guide-judge").exists()  # refused before it was trained
-    assert made(space, judge="after", **guided).info.plan.settings["guide"]["name"] == "judge"
+    with pytest.raises(UsageError, match="after, which guided it or began as its guide did"):
+        made(space, judge="after", **guided)
+    assert made(space, judge="apart", **guided).info.plan.settings["guide"]["name"] == "judge"
+    with pytest.raises(UsageError, match="judge, which guided it or began as its guide did"):
+        made(space, judge="judge", settings=GUIDED, guide="after")
     with pytest.raises(UsageError, match="judge, which guided it"):
         made(space, judge="judge", run="hands-mmhand-0.4-guide-judge")
 

@@ -17,7 +17,7 @@ from handsynth.stages.evaluate import evaluate
 from handsynth.stages.export import export
 from handsynth.stages.index import index
 from handsynth.stages.pipeline import read_pipeline, run
-from handsynth.stages.report import report
+from handsynth.stages.report import _seen, report
 from handsynth.stages.summary import as_text, summarize
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
@@ -58,7 +58,27 @@ def test_the_whole_flow(space: Workspace) -> None:
     for word in ("hpm3d", "mean pose", "copy of the source", "held out", "mm, camera space", "<svg"):
         assert word in page
     assert str(space.root) not in page
+    assert "nearest source" in page
+    with pytest.raises(UsageError, match="found hands, a store that is not augmented"):
+        report(["hands"], workspace=space)
     assert "scores" in as_text(summarize(space.root / "runs" / "hands-hpm3d-0.5" / "evaluation" / "hands.json"))
+
+
+def test_a_report_says_how_sources_were_chosen(space: Workspace) -> None:
+    made = augment("hands", 0.5, match="random", steps=STEPS, settings=GENERATOR, workers=1, workspace=space)
+    page = report([made], space.root / "random.html", workspace=space).read_text()
+    assert "random source: median" in page
+    assert "nearest source" not in page
+
+
+def test_a_report_says_what_a_generator_saw() -> None:
+    assert "saw the source image" in _seen("mmhand")
+    assert "nothing of the source" in _seen("pix2pix")
+    assert _seen("not-installed") == ""
+
+
+def test_paths_are_shown_as_such() -> None:
+    assert summarize([Path("a"), Path("b")]) == {"result": ["a", "b"]}
 
 
 def test_training_twice_does_nothing_and_other_settings_are_refused(space: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handsynth.errors import UsageError
+from handsynth.errors import DataError, MissingError, UsageError
 from handsynth.stages.augment import augment
-from handsynth.stages.train import train
+from handsynth.stages.train import run_name, train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
+from handsynth.training import loop
 from handsynth.training.splits import split_store
-from tests.stages.small import ESTIMATOR, GENERATOR, STEPS, make_workspace
+from tests.stages.small import ESTIMATOR, GENERATOR, STEPS, make_workspace, tree
 from tests.stores import make_store
 
 ALPHA = 0.4
@@ -107,6 +109,8 @@ def test_images_made_from_another_reduced_set_are_refused(space: Workspace) -> N
     for other in ({"alpha": ALPHA, "seed": 2}, {"alpha": 0.6, "seed": 1}):
         with pytest.raises(UsageError, match="made from this reduced set"):
             train("hpm3d", "hands", add=made, steps=STEPS, settings=ESTIMATOR, workspace=space, **other)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a store of real or simulated images, found an augmented one"):
+        train("hpm3d", made, steps=STEPS, settings=ESTIMATOR, workspace=space)
 
 
 def test_simulated_hands_join_by_their_training_split(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +125,23 @@ def test_simulated_hands_join_by_their_training_split(space: Workspace, monkeypa
         folder = train("hpm3d", "hands", alpha=ALPHA, add=address, steps=9, settings=ESTIMATOR, workspace=space)
     assert reads.pixels == reads.labels == set(split_store(space.store(address)).reduced.tolist())
     assert folder.name == f"hands-hpm3d-{ALPHA}-add-sim"
-    for leaky in (simulated("rerendered", {"poses": "hands"}), "hands"):
+    rerendered = simulated("rerendered", {"poses": {"store": space.store("hands").hash}})
+    of_sim = simulated("of_sim", {"poses": {"store": space.store("sim").hash}})
+    for store, leaky in (("hands", rerendered), ("hands", "hands"), (of_sim, address)):
         with pytest.raises(UsageError, match="other simulated ones"):
-            train("hpm3d", "hands", alpha=ALPHA, add=leaky, steps=1, settings=ESTIMATOR, workspace=space)
+            train("hpm3d", store, alpha=ALPHA, add=leaky, steps=1, settings=ESTIMATOR, workspace=space)
+
+
+def test_a_store_in_the_poses_of_another_has_seen_them(space: Workspace) -> None:
+    settings = {"poses": {"store": space.store("hands").hash}}
+    make_store(space.root / "stores" / "rerendered", count=8, size=48, kind="simulator", settings=settings)
+    runs = {
+        store: train("hpm3d", store, alpha=ALPHA, steps=1, settings=ESTIMATOR, workspace=space).name
+        for store in ("hands", "rerendered")
+    }
+    for store, other in (("hands", "rerendered"), ("rerendered", "hands")):
+        with pytest.raises(UsageError, match=f"found {runs[other]}, which saw more"):
+            train("hpm3d", store, alpha=ALPHA, start=runs[other], steps=1, settings=ESTIMATOR, workspace=space)
 
 
 def test_a_start_that_saw_more_of_the_store_is_refused(space: Workspace) -> None:
@@ -142,6 +160,47 @@ def test_a_start_that_saw_more_of_the_store_is_refused(space: Workspace) -> None
     trained(ALPHA, start=train("hpm3d", "others", steps=1, settings=ESTIMATOR, workspace=space).name)
     with pytest.raises(UsageError, match="a trained run of mmhand, found one of hpm3d"):
         train("mmhand", "hands", alpha=ALPHA, start=few, settings=GENERATOR, workspace=space)
+
+
+def test_a_start_is_known_by_its_weights_and_lies_beside_what_began_with_it(space: Workspace, tmp_path: Path) -> None:
+    make_store(space.root / "stores" / "others", count=8, size=48)
+    shared: dict[str, Any] = {"steps": 1, "settings": ESTIMATOR, "workspace": space}
+    train("hpm3d", "hands", name="first", **shared)
+    train("hpm3d", "others", name="then", start="first", **shared)
+    shutil.copytree(space.root / "runs", tmp_path / "elsewhere")
+    train("hpm3d", "hands", alpha=ALPHA, name="first", overwrite=True, **shared)
+    with pytest.raises(UsageError, match=r"expected the weights .* that then was trained with, found others"):
+        train("hpm3d", "hands", alpha=ALPHA, start="then", **shared)
+    with pytest.raises(UsageError, match="found first, which saw more"):
+        train("hpm3d", "hands", alpha=ALPHA, start=str(tmp_path / "elsewhere" / "then"), **shared)
+    shutil.rmtree(tmp_path / "elsewhere" / "first")
+    with pytest.raises(MissingError, match="the run first beside then"):
+        train("hpm3d", "hands", alpha=ALPHA, start=str(tmp_path / "elsewhere" / "then"), **shared)
+
+
+def test_a_finished_run_gives_way_only_to_a_training_that_begins(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: dict[str, Any] = {"alpha": ALPHA, "steps": 1, "workspace": space}
+    folder = train("hpm3d", "hands", name="kept", settings=ESTIMATOR, **shared)
+    train("hpm3d", "hands", name="wide", settings=[*ESTIMATOR, "head_hidden=20"], **shared)
+    before = tree(folder)
+    again: dict[str, Any] = {**shared, "name": "kept", "overwrite": True}
+    with pytest.raises(UsageError, match="another name than those of runs it uses, found kept"):
+        train("hpm3d", "hands", start="kept", settings=ESTIMATOR, **again)
+    with pytest.raises(DataError, match=r"the network .* of this training"):
+        train("hpm3d", "hands", start="wide", settings=ESTIMATOR, **again)
+    with pytest.raises(UsageError, match="a trained estimator for the pose loss"):
+        train("mmhand", "hands", settings=[*GENERATOR, "pose_maps_weight=1"], **again)
+    monkeypatch.setattr(loop, "estimate_seconds", lambda *arguments: 1e6)
+    with pytest.raises(UsageError, match="a training under an hour"):
+        train("hpm3d", "hands", seed=3, settings=ESTIMATOR, yes=False, **again)
+    assert tree(folder) == before
+
+
+def test_a_name_says_what_sets_a_run_apart(space: Workspace) -> None:
+    name = run_name(space.store("hands"), "hpm3d", ALPHA, 1, False, None, "tiny", weights_seed=5)
+    assert name == f"hands-hpm3d-{ALPHA}-tiny-weights5-seed1"
 
 
 def test_systems_of_a_cell_share_the_reduced_set(space: Workspace) -> None:

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 
 from handsynth.errors import MissingError, UsageError
+from handsynth.generators import get_generator
+from handsynth.reports import paper
 from handsynth.stages import image_quality as stage
 from handsynth.stages import paper_table as tables
 from handsynth.stages.image_quality import image_quality
@@ -22,9 +24,10 @@ from handsynth.stages.paper_table import paper_table, quality_frame
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
-from handsynth.training.run import read_evaluations, read_run, write_run
+from handsynth.training.run import read_evaluations, read_run, write_evaluation, write_run
 from handsynth.training.splits import split_store
 from tests.stages.small import ESTIMATOR, GENERATOR, make_workspace, tree
+from tests.stores import make_store
 
 GENERATORS = ("patn", "mmhand")
 OPTIONS: dict[str, Any] = {"alpha": 0.5, "generators": GENERATORS}
@@ -76,11 +79,48 @@ def test_a_second_run_costs_nothing_and_other_weights_are_scored_anew(
     assert calls == ["hands-mmhand-0.5"]  # another judge
 
 
-def test_what_cannot_be_compared_is_refused_before_any_training(space: Workspace) -> None:
-    with pytest.raises(UsageError, match="generators among"):
-        image_quality("hands", generators=["nosuch"], workspace=space)
-    with pytest.raises(UsageError, match="a share between 0 and 1"):
-        image_quality("hands", alpha=1.0, workspace=space)
+def test_scores_with_inception_satisfy_a_run_without(
+    space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(space.root, tmp_path / "copy")
+    copy = Workspace(tmp_path / "copy")
+    folder = copy.run("hands-patn-0.5")
+    (scored,) = read_evaluations(folder)
+    scored.rows[0].values["is"] = 2.0
+    write_evaluation(folder, scored)
+    calls = []
+    monkeypatch.setattr(stage, "train", small_train)
+    monkeypatch.setattr(stage, "evaluate", lambda run, *rest, **options: calls.append(Path(run).name))
+    monkeypatch.setattr(stage, "load_inception", lambda file: None)
+    again = partial(image_quality, "hands", steps=2, generator_steps=2, workspace=copy, **OPTIONS)
+    again()
+    assert not calls
+    again(inception="any", inception_sha256="0" * 8)
+    assert calls == ["hands-mmhand-0.5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"generators": ["nosuch"]}, UsageError, "generators of images among"),
+        ({"generators": ["pose_to_depth"]}, UsageError, "generators of images among .*, found pose_to_depth"),
+        ({"generators": []}, UsageError, "generators of images among .*, found none"),
+        ({"seeds": []}, UsageError, "at least one seed"),
+        ({"alpha": 1.0}, UsageError, "a share between 0 and 1"),
+        ({"alpha": 0.99}, UsageError, "at least 2 samples drawn and 1 held out, found 24 and 0 by seed 0"),
+        ({"preset": "huge"}, UsageError, "one of the presets"),
+        ({"generator_preset": "huge"}, UsageError, "one of the presets"),
+        ({"generator_steps": 0}, UsageError, "at least 1 step, found 0"),
+        ({"inception": "nosuch.pth"}, UsageError, "8 hex digits"),
+        ({"inception": "nosuch.pth", "inception_sha256": "0" * 8}, MissingError, "no file"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_any_training(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    monkeypatch.setattr(stage, "train", None)
+    with pytest.raises(kind, match=words):
+        image_quality("hands", workspace=space, **options)
 
 
 def test_the_figure_shows_each_generator_on_the_same_poses(
@@ -109,6 +149,8 @@ def test_the_figure_shows_each_generator_on_the_same_poses(
 def test_the_figure_refuses_what_is_not_there_or_saw_more(space: Workspace, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"hands-pg2-0\.5"):
         paper_figure("hands", alpha=0.5, generators=["pg2"], workspace=space)
+    with pytest.raises(UsageError, match="at least one seed, found none"):
+        paper_figure("hands", seeds=[], workspace=space)
     with pytest.raises(UsageError, match="at least 1 pose to show"):
         paper_figure("hands", alpha=1.0, workspace=space)
     shutil.copytree(space.root, tmp_path / "copy")
@@ -129,6 +171,9 @@ def test_table_1_is_a_page_and_markdown(space: Workspace) -> None:
         assert part in markdown
     assert "data:image/png" in text
     assert "Trivial answers as measured beside MM-Hand." in markdown
+    assert "Training of the generators: PATN (tiny) 2 steps, MM-Hand (tiny) 2 steps." in markdown
+    assert "all but CycleGAN and Pix2pix the source image" in text
+    assert {name for name in paper.GENERATORS if not get_generator(name).reads_source} == {"cyclegan", "pix2pix"}
     (evaluation,) = read_evaluations(space.run("hands-mmhand-0.5"))
     assert f"Ours on {evaluation.samples} held-out poses" in markdown
     assert f"{evaluation.rows[0].values['mask_ssim']:.3f}" in markdown
@@ -165,15 +210,39 @@ def test_tables_2_and_3_show_what_their_stages_measured(space: Workspace, monkey
     assert "77.00" not in markdown
     assert "hpm3d (tiny) 2 steps" in markdown
 
-    row = {"variant": "e", "seed": 0, "auc_20_50_tail": 0.5, "epe_mean_mm": 30.0, "run": "hands-hpm3d"}
-    monkeypatch.setattr(tables, "ablation_frame", lambda space, data, alpha, preset, contiguous: pd.DataFrame([row]))
-    page = paper_table(3, "hands", alpha=0.5, workspace=space)
+    scores = {"variant": "e", "seed": 0, "auc_20_50_tail": 0.5, "epe_mean_mm": 30.0, "run": "hands-hpm3d"}
+    row = scores | {"preset": "tiny", "generator_steps": 7}
+    asked = []
+
+    def measured(space: Workspace, data: Store, alpha: float, preset: str, contiguous: bool) -> pd.DataFrame:
+        asked.append(preset)
+        return pd.DataFrame([row])
+
+    monkeypatch.setattr(tables, "ablation_frame", measured)
+    page = paper_table(3, "hands", alpha=0.5, device="cpu", workspace=space)
+    assert asked == ["tiny"]  # as ablate chooses it
     assert page.name == "hands-table3-0.5.html"
     assert (
         "| e) + nearest match (INNM) | 0.500 | 30.00 | **0.929** | **0.999** |" in page.with_suffix(".md").read_text()
     )
+    assert "Training of the generators: MM-Hand (tiny) 7 steps." in page.with_suffix(".md").read_text()
     monkeypatch.setattr(
         tables, "ablation_frame", lambda space, data, alpha, preset, contiguous: pd.DataFrame(columns=list(row))
     )
     with pytest.raises(MissingError, match="what table 3 shows"):
         paper_table(3, "hands", alpha=0.5, workspace=space)
+
+
+@pytest.mark.parametrize(("kind", "ranked"), [("dataset", True), ("simulator", False)])
+def test_the_simulator_has_no_rival_where_it_made_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, ranked: bool
+) -> None:
+    make_store(tmp_path / "stores" / "hands", count=4, size=48, kind=kind)
+    cell = {"estimator": "hpm3d", "alpha": 0.5, "seed": 0, "trivial": False, "contiguous": False, "run": ""}
+    errors = {"none": 31.0, "mmhand": 29.0, "simulator": 20.0}
+    cells = [cell | {"generator": name, "epe_mean_mm": error} for name, error in errors.items()]
+    monkeypatch.setattr(tables, "reduction_frame", lambda space, data: pd.DataFrame(cells))
+    markdown = paper_table(2, "hands", workspace=tmp_path).with_suffix(".md").read_text()
+    assert ("**20.00**" in markdown) == ranked
+    assert ("**29.00**" in markdown) != ranked
+    assert ("The simulator is not ranked" in markdown) != ranked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -64,6 +65,35 @@ def test_the_pipelines_take_what_they_are_told() -> None:
         read_pipeline(path, ["store=other"])
 
 
+def test_a_value_that_is_set_has_the_type_of_the_file_s_own() -> None:
+    path = files.shipped("pipelines") / "mmhand_table2.toml"
+
+    def reduce(*settings: str) -> dict[str, Any]:
+        return next(arguments for name, _, arguments in read_pipeline(path, settings) if name == "reduce")
+
+    for text, seeds in (("1", [1]), ("0, 1,2", [0, 1, 2]), ("[3]", [3])):
+        assert reduce(f"seeds={text}")["seeds"] == seeds
+    assert reduce("alphas=.4")["alphas"] == [0.4]
+    assert reduce("generators=none,mmhand")["generators"] == ["none", "mmhand"]
+    assert reduce('generators=["none"]', "contiguous=true")["contiguous"] is True
+    assert "seeds" not in reduce("seeds=")
+    assert "steps" not in reduce("steps=")
+    (first, *_) = read_pipeline(path, ["data=stb", "root=2024"])
+    assert first[2]["root"] == "2024"
+    calls = {name: arguments for name, _, arguments in read_pipeline(path.with_name("demo.toml"), ["alpha=.30"])}
+    assert (calls["augment"]["alpha"], calls["evaluate"]["run"]) == (0.3, "rhd-hpm3d")
+    for text, words in (
+        ("seeds=first", r"seeds = a value like 0, found 'first' in --set"),
+        ('seeds=["a"]', r"seeds = a value like \[0,1,2\], found"),
+        ("seeds=1.5", r"seeds = a list, found \[1.5\] in stage 2"),
+        ("contiguous=yes", "contiguous = a value like false, found 'yes' in --set"),
+        ("steps=abc", "steps = a whole number, found 'abc' in stage 2"),
+        ("steps=1.5", "steps = a whole number, found 1.5 in stage 2"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            reduce(text)
+
+
 def test_parameters_may_follow_from_another_ones_value(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text(
@@ -86,6 +116,8 @@ def test_prepare_renders_once_and_takes_what_is_there(tmp_path: Path) -> None:
     assert len(Workspace(tmp_path).store("bench-v1-mini")) == 24
     assert stage.prepare(device="cuda", workers=1, workspace=tmp_path) == address  # there is no GPU; none is needed
     assert tree(Path(address)) == before
+    with pytest.raises(UsageError, match="no raw files beside data=sim, which is rendered, found root=raw"):
+        stage.prepare(root="raw", workspace=tmp_path)
     with pytest.raises(StoreError, match="the recipe bench-v1, found other data"):
         stage.prepare(recipe="bench-v1", store="bench-v1-mini", workspace=tmp_path)
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from handsynth import cli
 from handsynth.errors import HandsynthError, MissingError, UsageError
 from handsynth.stages import cells as making
+from handsynth.stages.augment import augment
 from handsynth.stages.budget import Costs, choose, seconds_of
+from handsynth.stages.cell_work import Work
 from handsynth.stages.cells import Cell, Draw, Images, Judge, Part, Recipe, groups_of, weights_seed_of
+from handsynth.stages.present import Present
 from handsynth.stages.reduce import reduce
 from handsynth.stages.reduction import reduction_frame
 from handsynth.stages.workspace import Workspace
 from handsynth.training.run import read_run
 from handsynth.training.splits import split_store
+from tests.hands import make_samples
 from tests.stages.small import ESTIMATOR, GENERATOR, make_workspace, tree
 from tests.stages.test_leaks import Reads
+from tests.stores import make_store
 
 SETTINGS = [f"hpm3d.{text}" for text in ESTIMATOR] + [f"mmhand.{text}" for text in GENERATOR]
 SMALL: dict[str, Any] = {"steps": 1, "generator_steps": 1, "settings": SETTINGS, "workers": 1}
@@ -92,7 +100,7 @@ def test_what_is_there_is_not_made_again(space: Workspace, monkeypatch: pytest.M
     monkeypatch.setattr(making, "evaluate", refuse)
     monkeypatch.setattr("handsynth.training.loop.train", refuse)
     monkeypatch.setattr("handsynth.training.loop.estimate_seconds", refuse)
-    reduce("hands", alphas=[0.5], compare_draws=True, budget="1s", workspace=space, **SMALL)
+    reduce("hands", alphas=[0.5], compare_draws=True, budget="1s", workspace=space, **SMALL | {"workers": None})
     assert tree(space.root) == before
 
 
@@ -159,12 +167,130 @@ def test_a_failed_cell_stops_no_other_and_is_made_up_for(tmp_path: Path, monkeyp
 def test_a_judge_shares_the_reduced_set_and_nothing_else(tmp_path: Path) -> None:
     space = make_workspace(tmp_path, count=16)
     reduce("hands", alphas=[0.5], generators=["mmhand"], most_mm=40.0, workspace=space, **SMALL)
-    judge, scored = (read_run(space.run(name)) for name in ("hands-judge-0.5", "hands-hpm3d-0.5-add-mmhand-judged"))
+    images = "mmhand-judged-40mm-judge-hpm3d-0.5"
+    judge, scored = (read_run(space.run(name)) for name in ("hands-judge-hpm3d-0.5", f"hands-hpm3d-0.5-add-{images}"))
     assert judge.reduced_set == scored.reduced_set
     assert judge.weights_seed == weights_seed_of(HALF)
-    made = space.store("hands-0.5-mmhand-judged")
+    made = space.store(f"hands-0.5-{images}")
     assert made.info.plan.settings["judge"]["most_mm"] == 40.0
     assert scored.added_samples == len(made.kept)
+    costs = Costs(recipe(space, most_mm=40.0), space.store("hands"), HALF)
+    assert [costs(part) for part in (Judge(HALF), Images(HALF, "mmhand"), Cell(HALF, "mmhand", "hpm3d"))] == [0, 0, 0]
+    assert Costs(recipe(space, most_mm=20.0), space.store("hands"), HALF)(Images(HALF, "mmhand")) > 0
+    names = {recipe(space, preset=preset).judge_name(HALF) for preset in (None, "tiny", "small")}
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 2}, "another steps in .*hands-hpm3d; give another --workspace"),
+        ({"generator_steps": 2}, "another steps in .*hands-mmhand-0.5; give"),
+        ({"settings": [*SETTINGS, "hpm3d.batch=2"]}, "another settings in .*hands-hpm3d; give"),
+    ],
+)
+def test_other_settings_under_the_same_names_are_refused_first(
+    space: Workspace, changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(space.root)
+    monkeypatch.setattr(Work, "spread", None)
+    with pytest.raises(UsageError, match=words):
+        reduce("hands", alphas=[0.3, 0.5], workspace=space, **SMALL | changes)
+    assert tree(space.root) == before
+
+
+def test_images_of_other_settings_are_refused_first(space: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(space.root / "stores", tmp_path / "stores")
+    there = Present(recipe(replace(space, root=tmp_path), generator_steps=2), space.store("hands"))
+    with pytest.raises(UsageError, match=r"images of the same .* another steps in .*hands-0\.5-mmhand; give"):
+        there.refuse_others([Images(HALF, "mmhand")])
+
+
+def test_runs_of_other_names_are_not_read(space: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(space.root, tmp_path / "copy")
+    copy = Workspace(tmp_path / "copy")
+    (copy.root / "runs" / "a").mkdir()
+    (copy.root / "runs" / "a" / "run.json").write_text("{")
+    (copy.root / "runs" / "hands-hpm3d").rename(copy.root / "runs" / "renamed")
+    costs = Costs(recipe(copy), copy.store("hands"), HALF)
+    assert costs(Cell(HALF, "none", "hpm3d")) == 0
+    assert costs(Cell(FULL, "none", "hpm3d")) > 0
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_arms_are_trained_alike(tmp_path: Path, workers: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = make_workspace(tmp_path, count=16)
+    record = tmp_path / "runs" / "hands-reduction.json"
+    record.parent.mkdir()
+    record.write_text("of an earlier experiment")
+    seen: list[tuple[str, str, int]] = []
+
+    def broken(system: str, *_: object, compile: str, **__: object) -> Path:
+        seen.append((system, compile, torch.get_num_threads()))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(making, "train", broken)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(HandsynthError, match="expected 3 finished cells, found 3 that failed"):
+            reduce("hands", alphas=[0.5], workspace=space, **SMALL | {"workers": workers})
+    finally:
+        torch.set_num_threads(before)
+    threads = 1 if workers else 2
+    assert set(seen) == {("hpm3d", "off", threads), ("mmhand", "off", threads)}
+    assert record.read_text() == "of an earlier experiment", "what failed takes no record away"
+
+
+def test_a_wrong_scheduler_is_no_cell_s_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = make_workspace(tmp_path, count=16)
+
+    def unheard(*_: object, **__: object) -> None:
+        raise MissingError("expected a Dask scheduler")
+
+    monkeypatch.setattr("handsynth.stages.cell_work.run_tasks", unheard)
+    with pytest.raises(MissingError, match="a Dask scheduler"):
+        reduce("hands", alphas=[0.5], workspace=space, **SMALL | {"workers": None, "scheduler": "tcp://nowhere:1"})
+
+
+def test_a_budget_that_nothing_fits_into_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = make_workspace(tmp_path, count=16)
+    monkeypatch.setattr(Costs, "__call__", lambda *_: 60.0)
+    arms: dict[str, Any] = {"alphas": [0.5], "workspace": space, **SMALL | {"workers": None}}
+    with pytest.raises(UsageError, match="a budget that a cell fits into, found 1s in --budget"):
+        reduce("hands", budget="1s", **arms)
+    monkeypatch.setattr(Work, "one_by_one", lambda self, cells, *_: list(cells))
+    with pytest.raises(UsageError, match="found 2h: things took longer than estimated"):
+        reduce("hands", budget="2h", **arms)
+    assert {path.name for path in tmp_path.iterdir()} == {"stores"}
+
+
+def test_draws_without_test_or_held_out_samples_are_refused(tmp_path: Path) -> None:
+    hands = make_samples(16)
+    make_store(tmp_path / "stores" / "untested", [replace(hand, split="train") for hand in hands], size=48)
+    halves = [replace(hand, split="test" if i < 4 else "train", sequence=f"{i % 2}") for i, hand in enumerate(hands)]
+    make_store(tmp_path / "stores" / "halves", halves, size=48)
+    space = Workspace(tmp_path)
+    with pytest.raises(UsageError, match=r"a test split, found none in .*untested"):
+        reduce("untested", workspace=space, **SMALL)
+    with pytest.raises(UsageError, match=r"held-out training samples, found none: .* in --alpha 0\.8"):
+        reduce("halves", alphas=[0.8], contiguous=True, workspace=space, **SMALL)
+    with pytest.raises(UsageError, match=r"held-out training samples, found none: .* in --alpha 0\.8"):
+        augment("halves", 0.8, contiguous=True, workspace=space)
+    assert {path.name for path in tmp_path.iterdir()} == {"stores"}
+
+
+def test_shares_other_than_asked_for_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = enumerate(make_samples(16))
+    halves = [replace(hand, split="test" if i < 4 else "train", sequence=f"{i % 2}") for i, hand in hands]
+    make_store(tmp_path / "stores" / "hands", halves, size=48)
+    lines: list[str] = []
+    monkeypatch.setattr("handsynth.runtime.progress.say", lines.append)
+    shares: dict[str, Any] = {"alphas": [0.2, 0.4], "generators": ["none"], "contiguous": True}
+    reduce("hands", dry_run=True, workspace=Workspace(tmp_path), **shares, **SMALL)
+    said = "\n".join(lines)
+    assert "The draw of alpha 0.2 in whole sequences, seed 0 holds 50 % of the training samples." in said
+    assert "and of alpha 0.4 in whole sequences, seed 0 are one: 50 % of the training samples." in said
 
 
 @pytest.mark.slow
@@ -179,7 +305,8 @@ def test_cells_on_workers_give_the_same(tmp_path: Path) -> None:
 
 def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path) -> None:
     space = make_workspace(tmp_path, count=16)
-    command = ["reduce", "--alpha", "0.5", "--steps", "1", "--generator-steps", "1", "--dry-run"]
+    command = ["reduce", "--alpha", "0.5", "--steps", "1", "--generator-steps", "1", "--dry-run", "--single", "patn"]
+    command += ["--alpha", "0.5", "--seed", "0", "--seed", "0"]
     command += ["--workspace", str(tmp_path), *(word for text in SETTINGS for word in ("--set", text))]
     done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert "3 cells to be made, about" in done.stderr
@@ -189,15 +316,27 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path) ->
         reduction_frame(space, space.store("hands"))
 
 
+def test_a_dry_run_shows_no_earlier_experiment(space: Workspace) -> None:
+    command = ["reduce", "--alpha", "0.5", "--steps", "1", "--generator-steps", "1", "--dry-run"]
+    command += ["--workspace", str(space.root), *(word for text in SETTINGS for word in ("--set", text))]
+    done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert done.stdout.split() == [str(space.root / "runs" / "hands-reduction.html")]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"generators": ["nosuch"]}, "names among none, .*simulator"),
         ({"estimators": ["mmhand"]}, "names among hpm3d"),
-        ({"single": ["patn"]}, "names among none, mmhand"),
+        ({"single": ["nosuch"]}, "names among none, .*simulator"),
         ({"seeds": []}, "at least one seed"),
         ({"alphas": [1.0]}, "between 0 and 1"),
         ({"budget": "soon"}, "a time like 2h"),
+        ({"budget": "2h", "workers": 1}, "one cell after the other, found --workers in --budget 2h"),
+        ({"budget": "2h", "scheduler": "tcp://nowhere:1"}, "found --scheduler"),
+        ({"workers": 0}, "at least 1 worker"),
+        ({"steps": 0}, "at least 1 step, found 0 in --steps"),
+        ({"generator_steps": 0}, "at least 1 step, found 0 in --generator-steps"),
         ({"most_mm": 0.0}, "above 0 mm"),
         ({"preset": "huge"}, "one of the presets"),
         ({"settings": ["batch=4"]}, "SYSTEM.key=value with one of hpm3d, "),
@@ -263,7 +402,7 @@ def test_times(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "soon", "-2h", "0", "2h 30"])
+@pytest.mark.parametrize("text", ["", "h", "soon", "-2h", "0", "2h 30", "1h30"])
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(UsageError, match="a time like"):
         seconds_of(text)

@@ -65,15 +65,24 @@ def test_trainings_in_one_process_do_not_use_up_each_others_versions() -> None:
         assert counters["stats"]["unique_graphs"] == 1
 
 
-def test_without_a_working_compiler_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("No working C++ compiler found\nand a long trace", "No working C++ compiler found"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_without_a_working_compiler_it_says_so_and_goes_on(
+    text: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*arguments: object, **options: object) -> None:
-        raise RuntimeError("No working C++ compiler found\nand a long trace")
+        raise RuntimeError(text)
 
     said: list[str] = []
     monkeypatch.setattr(torch, "compile", broken)
     monkeypatch.setattr(progress, "say", said.append)
     assert not compilation.can_compile(CPU_DEVICE)
-    assert said == ["not compiled, as no working compiler is found: No working C++ compiler found"]
+    assert said == [f"not compiled, as no working compiler is found: {why}"]
 
 
 def test_it_pays_in_long_trainings_on_a_gpu_alone() -> None:

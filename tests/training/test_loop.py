@@ -137,14 +137,15 @@ def test_other_settings_do_not_resume(tmp_path: Path) -> None:
 def test_a_start_gives_its_averaged_weights_and_nothing_else(tmp_path: Path) -> None:
     first = loop.train(Toy(ToySettings()), batches, tmp_path / "a", steps=4, seed=0, device=CPU)
     begun = Toy(ToySettings(learning_rate=0.0, ema=0.0), seed=9)
-    path = loop.train(begun, batches, tmp_path / "b", steps=1, seed=1, device=CPU, start=first)
+    loop.take_weights(begun, first)
+    path = loop.train(begun, batches, tmp_path / "b", steps=1, seed=1, device=CPU)
     one, two = weights(first), weights(path)
     assert torch.equal(one["averaged"]["net"]["0.weight"], two["networks"]["net"]["0.weight"])
     assert two["system"]["count"] == 1
     wider = Toy(ToySettings())
     wider._networks["net"] = nn.Sequential(nn.Linear(3, 9), nn.Linear(9, 1))
     with pytest.raises(DataError, match=r"found another 0\.bias"):
-        loop.train(wider, batches, tmp_path / "c", steps=1, seed=1, device=CPU, start=first)
+        loop.take_weights(wider, first)
 
 
 def test_weights_of_a_network_that_is_built_otherwise_now_are_refused(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from handsynth.runtime import files, progress
 from handsynth.stages.augment import augment
 from handsynth.stages.cells import scores_of
 from handsynth.stages.evaluate import evaluate
-from handsynth.stages.systems import choose_settings
+from handsynth.stages.systems import by_system, choose_settings
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -109,11 +109,9 @@ def ablate(
         raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "--alpha"))
     if not seeds:
         raise UsageError(sentence("at least one seed", "none", "--seed"))
-    unknown = [text for text in settings if text.partition(".")[0] not in (GENERATOR, ESTIMATOR)]
-    if unknown:
-        raise UsageError(sentence(f"{GENERATOR}.key=value or {ESTIMATOR}.key=value", repr(unknown[0]), "--set"))
     where = Device.choose(device)
-    of_generator, of_estimator = (_settings_of(name, settings) for name in (GENERATOR, ESTIMATOR))
+    own = by_system(settings, (GENERATOR, ESTIMATOR))
+    of_generator, of_estimator = own.get(GENERATOR, ()), own.get(ESTIMATOR, ())
     preset, chosen = choose_settings(ESTIMATOR, preset, where, of_estimator)
     lengths = {"steps": _steps(steps, chosen)}
     for variant in VARIANTS.values():
@@ -212,10 +210,6 @@ def ablation_frame(
         advice = "name one preset, or remove the runs that do not belong"
         raise UsageError(sentence("ablation runs of one preset and equal steps", found, space.root / "runs", advice))
     return frame
-
-
-def _settings_of(system: str, texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(text.removeprefix(f"{system}.") for text in texts if text.startswith(f"{system}."))
 
 
 def _steps(told: int | None, settings: Any) -> int:

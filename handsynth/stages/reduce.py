@@ -28,7 +28,7 @@ from handsynth.stages.present import Present
 from handsynth.stages.reduction import Reduction, frame_of, record_path
 from handsynth.stages.report import write_page
 from handsynth.stages.simulated_arm import SIMULATOR
-from handsynth.stages.systems import system_kind
+from handsynth.stages.systems import by_system, system_kind
 from handsynth.stages.train import main_store
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -118,7 +118,7 @@ def reduce(
         steps=steps,
         generator_preset=generator_preset or preset,
         generator_steps=generator_steps,
-        settings=_by_system(settings),
+        settings=tuple(by_system(settings, [*estimator_names(), *generator_names(), SIMULATOR]).items()),
         most_mm=most_mm,
         device=device,
         workers=1 if apart else None,
@@ -244,18 +244,6 @@ def _check_draws(data: Store, cells: Sequence[Cell]) -> list[str]:
     if notes:
         progress.say("\n".join(notes))
     return notes
-
-
-def _by_system(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """``SYSTEM.key=value`` texts by system; those of systems that take no part are left alone."""
-    systems = [*estimator_names(), *generator_names(), SIMULATOR]
-    found: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        system, _, rest = text.partition(".")
-        if system not in systems or not rest:
-            raise UsageError(sentence(f"SYSTEM.key=value with one of {', '.join(systems)}", repr(text), "--set"))
-        found[system] = (*found.get(system, ()), rest)
-    return tuple(found.items())
 
 
 def _check(option: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -52,6 +52,21 @@ def choose_settings(
     return preset, override(presets[preset], assignments)
 
 
+def by_system(texts: Sequence[str], systems: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """``SYSTEM.key=value`` texts as ``key=value`` texts by system; those of systems that take no part are left alone.
+
+    Raises:
+        UsageError: a text names none of ``systems``.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        system, _, rest = text.partition(".")
+        if system not in systems or not rest:
+            raise UsageError(sentence(f"SYSTEM.key=value with one of {', '.join(systems)}", repr(text), "--set"))
+        found[system] = (*found.get(system, ()), rest)
+    return found
+
+
 def build_system(
     name: str,
     settings: Settings | dict[str, Any],

@@ -130,7 +130,7 @@ def test_of_what_was_not_run_there_are_no_rows(space: Workspace) -> None:
     [
         ({"alpha": 1.0}, "a share between 0 and 1, found 1"),
         ({"seeds": ()}, "at least one seed"),
-        ({"settings": ("batch=2",)}, "mmhand.key=value or hpm3d.key=value, found 'batch=2'"),
+        ({"settings": ("batch=2",)}, "SYSTEM.key=value with one of mmhand, hpm3d, found 'batch=2'"),
         ({"settings": ("mmhand.batches=2",)}, "batches"),
         ({"preset": "huge"}, "one of the presets"),
     ],

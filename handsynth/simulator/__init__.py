@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from handsynth.simulator.samples import samples_per_index, simulate, warm_up
     from handsynth.simulator.scene import SimulatorSettings
 
-SIMULATOR_VERSION = 2
+SIMULATOR_VERSION = 3
 """Raised whenever the same settings give other hands, so that stores made before are not taken for the same."""
 
 __all__ = ["SIMULATOR_VERSION", "SimulatorSettings", "samples_per_index", "simulate", "warm_up"]

@@ -1,4 +1,4 @@
-"""Natural poses: a few motions that fingers make together, mixed with gestures and fingers each on their own.
+"""Natural poses: a few motions that fingers make together, gestures, and fingers each on their own.
 
 No recordings stand behind the model. Its directions are chosen after what studies of grasping and of free hand motion
 agree on (Santello, Flanders and Soechting 1998 and others after them): most of the variance is all fingers closing
@@ -43,7 +43,10 @@ _SYNERGIES = np.array(
 SYNERGY_COUNT = len(_SYNERGIES)
 
 _CLOSING = (-1.1, 1.65)  # evenly from an open hand to a fist; the other components are normal
-_SHARES = (0.4, 0.85)  # synergies up to here, gestures and their mixtures up to there, then fingers by themselves
+# Synergies up to the first, gestures and the ways between them up to the second, fingers of several gestures up to the
+# third, then fingers that close each by another amount. The third kind shows every set of straight and folded fingers:
+# without it a network learns the named sets by heart, and invents a finger where it meets another one.
+_SHARES = (0.3, 0.6, 0.9)
 _LOOSE_SYNERGIES = 0.15  # beside a gesture
 _NOISE_DEGREES = np.array([3.5, 5.0, 5.0, 6.0])  # per angle
 _LAST_JOINT = (0.5, 0.15)  # mean and deviation of last by middle joint, per hand: people differ from ``DIP_PER_PIP``
@@ -51,13 +54,13 @@ _SOFT_FROM = 0.75  # of half a range: beyond, joints resist more and more, and t
 
 
 def natural_angles(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Draw (N, 5, 4) radians within the limits: synergies, gestures and their mixtures, fingers each on its own.
+    """Draw (N, 5, 4) radians within the limits: synergies, gestures whole and mixed, fingers each on its own.
 
     Penetration is not looked at here: see ``contact.relaxed``.
     """
     kind = rng.random(count)
-    gestures = np.flatnonzero((kind >= _SHARES[0]) & (kind < _SHARES[1]))
-    apart = np.flatnonzero(kind >= _SHARES[1])
+    gestures = np.flatnonzero((kind >= _SHARES[0]) & (kind < _SHARES[2]))
+    apart = np.flatnonzero(kind >= _SHARES[2])
     weights = rng.standard_normal((count, SYNERGY_COUNT))
     weights[:, 0] = rng.uniform(*_CLOSING, count)
     weights[gestures, 0] -= sum(_CLOSING) / 2
@@ -70,7 +73,11 @@ def natural_angles(rng: np.random.Generator, count: int) -> np.ndarray:
     last = (_LAST_JOINT[0] + _LAST_JOINT[1] * rng.standard_normal(count))[:, None]
     shown = np.deg2rad(moved[gestures])
     shown[:, 1:, 3] += last[gestures] * shown[:, 1:, 2]
-    shown += _mixed_gestures(rng, len(gestures))
+    shown += np.where(
+        (kind[gestures] < _SHARES[1])[:, None, None],
+        _mixed_gestures(rng, len(gestures)),
+        _mixed_fingers(rng, len(gestures)),
+    )
     moved += _REST
     moved[:, 1:, 3] += last * moved[:, 1:, 2]
     angles = np.deg2rad(moved)
@@ -94,3 +101,8 @@ def _mixed_gestures(rng: np.random.Generator, count: int) -> np.ndarray:
     first, second = rng.integers(len(DISTINCT), size=(2, count))
     way = np.maximum(rng.uniform(-1, 1, count), 0)[:, None, None]
     return np.asarray(DISTINCT_ANGLES[first] * (1 - way) + DISTINCT_ANGLES[second] * way)
+
+
+def _mixed_fingers(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(N, 5, 4) radians: every finger as in a gesture drawn for it alone."""
+    return np.asarray(DISTINCT_ANGLES[rng.integers(len(DISTINCT), size=(count, 5)), np.arange(5)])

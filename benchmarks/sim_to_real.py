@@ -1,9 +1,10 @@
 """Where a run's errors on another store come from: joints in the image, or depths.
 
-    python benchmarks/sim_to_real.py RUN STORE [--workspace FOLDER]
+    python benchmarks/sim_to_real.py RUN STORE [--skip N] [--workspace FOLDER]
 
 For a run that never saw the store, both of its splits are new; each is scored as the run says it, with true depths
 instead, with true image joints instead, and with all depths that of the root. Protocol as in ``handsynth evaluate``.
+``--skip`` leaves out the first images of the test split, in the store's order: those that development has looked at.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("store")
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--workspace")
     chosen = parser.parse_args()
     space = Workspace.of(chosen.workspace)
@@ -66,7 +68,7 @@ def main() -> None:
         raise UsageError(sentence("a run of another store", f"one trained on {data.address}", folder))
     system, _ = load_run(folder, info)
     split = split_store(data)
-    for name, slots in (("training split", split.reduced), ("test split", split.test)):
+    for name, slots in (("training split", split.reduced), ("test split", split.test[chosen.skip :])):
         print(f"{info.name} on {len(slots)} images, {name} of {chosen.store}: EPE mean, median (mm), AUC 20-50 tail")
         for part, values in parts(system, data, slots).items():
             print(f"  {part:18s} {values[0]:6.1f} {values[1]:6.1f} {values[2]:6.3f}")

@@ -48,6 +48,8 @@ Contiguous = Annotated[bool, Option("--contiguous", help="Draw whole sequences: 
 Assignments = Annotated[list[str], Option("--set", metavar="KEY=VALUE", help="Change a setting; repeatable.")]
 Preset = Annotated[str | None, Option(help="paper, published, small or tiny; by default small on a GPU, else tiny.")]
 DeviceName = Annotated[str, Option(help="auto, cpu or cuda.")]
+Compile = Annotated[str, Option(help="Networks: on, off, or auto: on a GPU for over ten minutes.")]
+CompileAll = Annotated[str, Option(help="Networks: on or off; auto is off: no arm may differ by a measured time.")]
 Yes = Annotated[bool, Option("--yes", help="Train even where the estimate is over an hour.")]
 Steps = Annotated[int | None, Option(help="Optimisation steps; the preset's by default.")]
 FormatName = Annotated[str, Option("--as", metavar="FORMAT", help="Layout to write; see: handsynth datasets.")]

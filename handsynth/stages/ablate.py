@@ -26,6 +26,7 @@ from handsynth.stages.systems import by_system, choose_settings
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
+from handsynth.training import compilation
 from handsynth.training.loop import Device
 from handsynth.training.run import read_run
 
@@ -77,6 +78,7 @@ def ablate(
     settings: Sequence[str] = (),
     contiguous: bool = False,
     device: str = "auto",
+    compile: str = "auto",
     workers: int | None = None,
     yes: bool = True,
     dry_run: bool = False,
@@ -96,11 +98,12 @@ def ablate(
         settings: ``SYSTEM.key=value`` texts over the presets of ``mmhand`` and ``hpm3d``; a variant's own
             settings come after them.
         contiguous: draw whole sequences, so that neighbouring video frames stay together.
+        compile: all networks, in training and in generation: ``on`` or ``off``; ``auto`` is off, as in ``reduce``.
         workers: processes that make the images of one store; one per core by default.
 
     Raises:
-        UsageError: wrong values, or other numbers of steps than those of the rows there are, before anything is
-            trained; or a long training without ``yes``.
+        UsageError: wrong values, or other numbers of steps or another ``compile`` than those of what is there, before
+            anything is trained; or a long training without ``yes``.
         StoreError: a run of one of the names was made with other settings.
     """
     space = Workspace.of(workspace)
@@ -109,6 +112,7 @@ def ablate(
         raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "--alpha"))
     if not seeds:
         raise UsageError(sentence("at least one seed", "none", "--seed"))
+    compilation.check_mode(compile)
     where = Device.choose(device)
     own = by_system(settings, (GENERATOR, ESTIMATOR))
     of_generator, of_estimator = own.get(GENERATOR, ()), own.get(ESTIMATOR, ())
@@ -118,14 +122,17 @@ def ablate(
         _, chosen = choose_settings(GENERATOR, preset, where, (*of_generator, *variant.assignments()))
         lengths["generator_steps"] = _steps(generator_steps, chosen)
     _refuse_other_lengths(ablation_frame(space, data, alpha, preset, contiguous), lengths, space)
+    compile = compilation.for_all_arms(compile, where.torch_device)
+    prefix = _prefix(data, alpha, contiguous)
+    _refuse_other_kernels(space, prefix, preset, compile == "on")
     shared: dict[str, Any] = {
         "alpha": alpha,
         "contiguous": contiguous,
         "device": device,
+        "compile": compile,
         "yes": yes,
         "workspace": space,
     }
-    prefix = _prefix(data, alpha, contiguous)
     path = space.root / "runs" / f"{prefix}-{preset}.csv"
     for number, (seed, (letter, variant)) in enumerate(product(seeds, VARIANTS.items()), start=1):
         progress.say(f"[{number}/{len(seeds) * len(VARIANTS)}] variant {letter}, seed {seed}")
@@ -226,6 +233,18 @@ def _refuse_other_lengths(there: pd.DataFrame, wanted: dict[str, int], space: Wo
     if found != expected:
         advice = "ask for as many, or remove the runs there are"
         raise UsageError(sentence(f"{expected}, as in the rows there are", found, space.root / "runs", advice))
+
+
+def _refuse_other_kernels(space: Workspace, prefix: str, preset: str, compiled: bool) -> None:
+    """Compiled networks learn otherwise than eager ones: all runs there are must be of the kind that is wanted."""
+    starts = tuple(f"{prefix}-{letter}-{system}-{preset}" for letter in VARIANTS for system in (GENERATOR, ESTIMATOR))
+    for name in space.run_names():
+        if name.startswith(starts) and read_run(space.run(name)).compiled != compiled:
+            wanted, found = ("compiled", "eager") if compiled else ("eager", "compiled")
+            advice = f"--compile {'off' if compiled else 'on'}, or remove the runs there are"
+            raise UsageError(
+                sentence(f"{wanted} trainings in one table", f"{found} {name}", space.root / "runs", advice)
+            )
 
 
 def _prefix(data: Store, alpha: float, contiguous: bool) -> str:

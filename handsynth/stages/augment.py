@@ -8,6 +8,7 @@ sample lends its joints and camera alone; what judges the images knows the reduc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from handsynth.runtime import progress
 from handsynth.runtime.cluster import check_workers, run_tasks
 from handsynth.runtime.seeds import rng
 from handsynth.stages import matching
+from handsynth.stages.compiled_images import choose_plan, eager_seconds
 from handsynth.stages.depth_provider import CAPSULES
 from handsynth.stages.generation import Task, make_shard
 from handsynth.stages.judge import Filter, choose_filter
@@ -32,6 +34,7 @@ from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import Source, StorePlan
 from handsynth.store.write import finish, writing
+from handsynth.training import compilation
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
 from handsynth.training.loop import Device
 from handsynth.training.run import read_run
@@ -39,6 +42,8 @@ from handsynth.training.splits import Split, split_store
 
 _SHARD = 64
 _MOST_MM = 40.0
+_COMPILED = {"compiled": True}
+"""In the plan of a store that compiled networks made; the plans of others say nothing of it."""
 
 
 def augment(
@@ -58,6 +63,7 @@ def augment(
     contiguous: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    compile: str = "auto",
     settings: Sequence[str] = (),
     workers: int | None = None,
     scheduler: str | None = None,
@@ -81,6 +87,9 @@ def augment(
         most_mm: score up to which a judged image is kept, 40 by default; the others stay in the store, but join no
             training.
         precision: of the generator's training and of generation: ``float32``, ``bf16``, or ``auto``: bf16 on a GPU.
+        compile: the networks, in training and in generation, for speed: ``on``, ``off``, or ``auto``: on a GPU where
+            the estimate of the one or the other is over ten minutes; what is gone on with goes on as it began. Without
+            a working compiler they run as they are.
 
     Raises:
         UsageError: wrong values or names, a run or a judge that saw more of this store than its reduced set or that is
@@ -101,6 +110,7 @@ def augment(
     if not most_mm > 0:
         raise UsageError(sentence("an error above 0 mm", f"{most_mm:g}", "--most-mm"))
     matching.check_match(match)
+    compilation.check_mode(compile)
     check_workers(workers)
     where = Device.choose(device, precision)
     data = main_store(space, store)
@@ -134,6 +144,7 @@ def augment(
             guide=guide,
             device=device,
             precision=precision,
+            compile=compile,
             settings=settings,
             yes=yes,
             dry_run=dry_run,
@@ -154,7 +165,9 @@ def augment(
         "precision": where.precision,
         **({"judge": _filter_settings(chosen, most_mm)} if chosen else {}),
     }
-    plan = _plan(data, split, folder, generator, targets, choices)
+    eager, compiled = (_plan(data, split, folder, generator, targets, choices | how) for how in ({}, _COMPILED))
+    estimate = partial(eager_seconds, folder, data, split, targets, where)
+    plan = choose_plan(compile, eager, compiled, address, where, estimate, overwrite)
     with writing(address, plan, overwrite=overwrite) as todo:
         if todo:
             matching.write_matches(address, targets, *matching.match(data, split, targets, match, seed))

@@ -7,7 +7,6 @@ is there already, wholly or in part, counts less. Nothing that the probes make i
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from handsynth.errors import UsageError, sentence
 from handsynth.runtime.cluster import default_workers
 from handsynth.runtime.settings import override
+from handsynth.runtime.timing import second_time
 from handsynth.simulator import SimulatorSettings
 from handsynth.stages.cells import Cell, Draw, Images, Judge, Part, Recipe, scores_of
 from handsynth.stages.present import Present
@@ -146,7 +146,7 @@ class Costs:
         """Seconds of one generated image."""
         system, hands, rows = self._ready(generator)
         pair = PairBatch(hands.batch(rows), hands.batch(rows, pixels=False)).to(self._where.torch_device)
-        return _timed(lambda: system.generate(pair).float().cpu()) / len(rows)
+        return second_time(lambda: system.generate(pair).float().cpu()) / len(rows)
 
     def _predict(self, estimator: str) -> float:
         """Seconds of one predicted hand."""
@@ -156,7 +156,7 @@ class Costs:
             said = system.predict(hands.batch(rows).to(self._where.torch_device))
             return said.keypoints_px.float().cpu(), said.relative_depth.float().cpu()  # waits for a GPU
 
-        return _timed(work) / len(rows)
+        return second_time(work) / len(rows)
 
     def _ready(self, name: str) -> tuple[Any, Hands, np.ndarray]:
         system: Any = build_system(name, self.recipe.chosen(name)[1], 0)
@@ -171,12 +171,4 @@ class Costs:
         settings = override(SimulatorSettings(size=size), self.recipe.of(simulator))
         slots = tuple(self._split(self.tried_on).held_out[:_POSES].tolist())
         poses = StoredPoses(self.data.address, self.data.hash, slots, size, "frame")
-        return _timed(lambda: list(rendered(poses, settings))) / len(slots)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    """Seconds of the second time; the first loads what later ones use."""
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+        return second_time(lambda: list(rendered(poses, settings))) / len(slots)

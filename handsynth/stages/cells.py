@@ -95,6 +95,7 @@ class Recipe:
         settings: ``key=value`` texts by system.
         most_mm: pose error above which a judge rejects a generated image; None keeps all.
         device: ``auto``, ``cpu`` or ``cuda``.
+        compile: all networks: ``on`` or ``off``.
         workers: processes that make the images of one store; None is one per core.
         yes: train even where one training takes over an hour.
     """
@@ -109,6 +110,7 @@ class Recipe:
     settings: tuple[tuple[str, tuple[str, ...]], ...] = ()
     most_mm: float | None = None
     device: str = "auto"
+    compile: str = "off"
     workers: int | None = None
     yes: bool = True
 
@@ -182,7 +184,7 @@ class Recipe:
             seed=draw.seed,
             contiguous=draw.contiguous,
             device=self.device,
-            compile="off",  # "auto" hangs on a measured time: arms of one comparison could then differ
+            compile=self.compile,
             settings=self.of(system),
             yes=self.yes,
             workspace=self.workspace,
@@ -203,6 +205,7 @@ class Recipe:
             seed=part.draw.seed,
             contiguous=part.draw.contiguous,
             device=self.device,
+            compile=self.compile,
             settings=self.of(part.generator),
             workers=self.workers,
             yes=self.yes,

@@ -1,7 +1,8 @@
 """The worker's side of ``augment``: read sources and poses, generate, judge, write a shard.
 
 A task carries paths and a range, loads the generator and the judge once per worker and writes its own shard. Batches
-are those of the shard, so the number of workers changes nothing.
+are those of the shard, so the number of workers changes nothing. Whether the generator runs compiled stands in the
+plan, for every worker alike.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from handsynth.errors import UsageError, sentence
+from handsynth.errors import HandsynthError, UsageError, sentence
 from handsynth.hand.sample import ABSENT, DERIVED, HandSample
 from handsynth.imaging.warp import Box, crop
 from handsynth.metrics.fidelity import keep
@@ -28,6 +29,7 @@ from handsynth.stages.systems import load_run
 from handsynth.store.read import Store, open_store
 from handsynth.store.schema import StorePlan
 from handsynth.store.write import Item, write_shard
+from handsynth.training import compilation
 from handsynth.training.batches import Hands
 from handsynth.training.loop import Device
 from handsynth.training.run import read_run
@@ -66,20 +68,25 @@ def make_shard(task: Task) -> ShardRecord:
     return write_shard(task.address, task.plan, task.shard, _items(task))
 
 
-def make(generator: Generator, sources: Hands, targets: Hands, device: torch.device) -> Iterator[np.ndarray]:
+def make(
+    generator: Generator, sources: Hands, targets: Hands, device: torch.device, full: bool = False
+) -> Iterator[np.ndarray]:
     """Read, condition and generate: the images of all pairs in order, in batches of (up to 16, S, S, 3) uint8.
 
     Args:
         generator: with its networks on ``device``, see :func:`ready`.
         sources, targets: equally many hands; of the targets no pixels are read.
+        full: fill the last batch up with its last pair, whose copies are not given: a compiled generator would be
+            compiled again for another shape.
     """
 
     def read(start: int) -> Any:
-        return pair_batch(sources, targets, np.arange(start, min(start + BATCH, len(targets))))
+        rows = np.arange(start, min(start + BATCH, len(targets)))
+        return pair_batch(sources, targets, np.pad(rows, (0, BATCH - len(rows)), mode="edge") if full else rows)
 
     batch = read(0)
     for start in range(0, len(targets), BATCH):
-        made = _pixels(generator.generate(batch.to(device)))
+        made = _pixels(generator.generate(batch.to(device)))[: len(targets) - start]
         if start + BATCH < len(targets):
             batch = read(start + BATCH)  # while a GPU works on the one before
         yield made.cpu().numpy()
@@ -96,10 +103,10 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def ready(run: Path, device: Device) -> tuple[Generator, str]:
+def ready(run: Path, device: Device, compiled: bool = False) -> tuple[Generator, str]:
     """A run's generator on a device, in its precision there, and the hash of its weights.
 
-    Drawing of poses and depth stays in float32: only what the networks compute is in bf16.
+    Drawing of poses and depth stays in float32 and is never compiled: only what the networks compute is.
 
     Raises:
         UsageError, DataError: see :func:`handsynth.stages.systems.load_run`.
@@ -107,8 +114,11 @@ def ready(run: Path, device: Device) -> tuple[Generator, str]:
     system, weights = load_run(run, read_run(run))
     fabric = Fabric(accelerator=device.accelerator, devices=1, precision=device.precision)  # type: ignore[arg-type]
     networks = system.networks()
-    for name, network in list(networks.items()):
+    bare = dict(networks)
+    for name, network in bare.items():
         networks[name] = fabric.setup_module(network)
+    if compiled:
+        compilation.compile_networks(bare.values())
     return system, weights  # type: ignore[return-value]
 
 
@@ -118,7 +128,8 @@ def _pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 def _items(task: Task) -> Iterator[Item]:
-    generator = _loaded(task.run, task.plan.settings["checkpoint"], task.device)
+    compiled = task.plan.settings.get("compiled", False)
+    generator = _loaded(task.run, task.plan.settings["checkpoint"], task.device, compiled)
     store, device = _open(task.store), task.device.torch_device
     slots = task.plan.slot_range(task.shard)
     matches = read_matches(task.address, slots)
@@ -126,7 +137,7 @@ def _items(task: Task) -> Iterator[Item]:
     judge = None
     if task.filter is not None:
         judge = FidelityJudge(filter_system(task.filter), store, targets.slots, device)
-    batches = make(generator, sources, targets, device)
+    batches = make(generator, sources, targets, device, full=compiled)
     row = 0
     # On a CPU generation takes every core there is; beside a GPU they are free to write what it has made.
     for pixels in ahead(batches) if device.type == "cuda" else batches:
@@ -182,9 +193,12 @@ def _provenance(plan: StorePlan, store: Store, pair: dict[str, Any]) -> dict[str
 
 
 @lru_cache(maxsize=1)
-def _loaded(run: str, checkpoint: str, device: Device) -> Generator:
+def _loaded(run: str, checkpoint: str, device: Device, compiled: bool) -> Generator:
     """The generator of a run, loaded once per worker."""
-    system, found = ready(Path(run), device)
+    if compiled and (why := compilation.why_not(device.torch_device)):
+        expected, advice = "a working compiler, for the store is made by compiled networks", "--compile off"
+        raise HandsynthError(sentence(expected, why, "this worker", advice))
+    system, found = ready(Path(run), device, compiled)
     if found != checkpoint:
         raise UsageError(sentence(f"the checkpoint {checkpoint[:12]}", f"another ({found[:12]})", run, "--overwrite"))
     return system

@@ -16,6 +16,7 @@ from handsynth.stages.systems import choose_settings, system_kind
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
+from handsynth.training import compilation
 from handsynth.training.checkpoints import latest_checkpoint, load_checkpoint
 from handsynth.training.loop import Device
 from handsynth.training.run import read_evaluations
@@ -35,6 +36,7 @@ def image_quality(
     generator_steps: int | None = None,
     contiguous: bool = False,
     device: str = "auto",
+    compile: str = "auto",
     inception: str | None = None,
     inception_sha256: str | None = None,
     workspace: str | Path | Workspace | None = None,
@@ -50,6 +52,7 @@ def image_quality(
         preset, steps: of the judge; ``steps`` is its preset's by default.
         generator_preset, generator_steps: of the generators.
         contiguous: draw whole sequences, so that no source is a neighbouring video frame of its target.
+        compile: all networks in training: ``on`` or ``off``; ``auto`` is off, as in ``reduce``.
         inception, inception_sha256: see ``evaluate``; without them IS and FID are not computed.
 
     Raises:
@@ -72,6 +75,7 @@ def image_quality(
     for option, value in (("steps", steps), ("generator_steps", generator_steps)):
         if value is not None and value < 1:
             raise UsageError(sentence("at least 1 step", str(value), option))
+    compilation.check_mode(compile)
     where = Device.choose(device)
     choose_settings(_JUDGE, preset, where)
     for generator in generators:
@@ -83,7 +87,10 @@ def image_quality(
             expected, advice = "at least 2 samples drawn and 1 held out", "choose another alpha"
             raise UsageError(sentence(expected, found, data.address, advice))
     load_inception(inception_file(inception, inception_sha256))
-    judge = str(train(_JUDGE, data.address, preset=preset, steps=steps, device=device, workspace=space))
+    compile = compilation.for_all_arms(compile, where.torch_device)
+    judge = str(
+        train(_JUDGE, data.address, preset=preset, steps=steps, device=device, compile=compile, workspace=space)
+    )
     folders = []
     for seed in seeds:
         about = load_judge(space, judge, data, draws[seed].held_out, where.torch_device).about
@@ -97,6 +104,7 @@ def image_quality(
                 seed=seed,
                 contiguous=contiguous,
                 device=device,
+                compile=compile,
                 workspace=space,
             )
             if _is_scored(folder, data, about, inception is not None):

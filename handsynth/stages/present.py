@@ -27,6 +27,7 @@ class Present:
     def __init__(self, recipe: Recipe, data: Store) -> None:
         self.recipe, self.data = recipe, data
         self._precision = Device.choose(recipe.device).precision
+        self._compiled = recipe.compile == "on"
 
     def run(self, part: Part) -> Path | None:
         """The run, finished or not, of a judge, a cell, or the generator of images.
@@ -113,6 +114,7 @@ class Present:
             "seed": draw.seed,
             "weights_seed": weights_seed_of(draw) if isinstance(part, Judge) else None,
             "precision": self._precision,
+            "compiled": self._compiled,
             "start": None,
             "depth": None,
             "guide": None,
@@ -128,14 +130,14 @@ class Present:
 
     def _other_images(self, part: Images, store: Store) -> list[str]:
         """In what a store is not the one that the experiment makes."""
-        found, size = store.info.plan.settings, self.data.info.plan.size
+        found, size = {"compiled": False} | store.info.plan.settings, self.data.info.plan.size
         if part.generator == SIMULATOR:
             chosen = override(SimulatorSettings(size=size, seed=part.draw.seed), self.recipe.of(SIMULATOR))
             wanted: dict[str, Any] = {"simulator": _plain(chosen)}
         else:
             preset, settings, steps = self.recipe.chosen(part.generator)
             wanted = {"preset": preset, "generator": placeless(_plain(settings)), "steps": steps}
-            wanted |= {"precision": self._precision, "match": "nearest"}
+            wanted |= {"precision": self._precision, "compiled": self._compiled, "match": "nearest"}
         differ = [key for key, value in wanted.items() if found.get(key) != value]
         return differ if store.info.plan.source.hash == self.data.hash else [*differ, "store"]
 

@@ -32,6 +32,8 @@ from handsynth.stages.systems import by_system, system_kind
 from handsynth.stages.train import main_store
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
+from handsynth.training import compilation
+from handsynth.training.loop import Device
 from handsynth.training.splits import split_store
 
 _MORE_TIME = "give more time; --dry-run says what each cell would cost"
@@ -55,6 +57,7 @@ def reduce(
     compare_draws: bool = False,
     budget: str | None = None,
     device: str = "auto",
+    compile: str = "auto",
     workers: int | None = None,
     scheduler: str | None = None,
     yes: bool = True,
@@ -77,6 +80,8 @@ def reduce(
         compare_draws: run everything with either draw, and say how they differ.
         budget: time like ``2h`` or ``90m``, one cell after the other. Cells that do not fit into it are left out and
             named.
+        compile: all networks, in training and in generation: ``on``, or ``off``. ``auto`` is off here, for arms could
+            differ by the times that were measured; without a working compiler, on is off too.
         workers: cells at the same time, each training on one thread, as with a scheduler. By default one after the
             other, each on all cores. One thread and many may add up to other last digits, so a comparison should stay
             with one of the two.
@@ -101,6 +106,7 @@ def reduce(
     for option, count in (("--steps", steps), ("--generator-steps", generator_steps)):
         if count is not None and count < 1:
             raise UsageError(sentence("at least 1 step", str(count), option))
+    compilation.check_mode(compile)
     check_workers(workers)
     for alpha in alphas:
         if not 0 < alpha < 1:
@@ -121,6 +127,7 @@ def reduce(
         settings=tuple(by_system(settings, [*estimator_names(), *generator_names(), SIMULATOR]).items()),
         most_mm=most_mm,
         device=device,
+        compile=compilation.for_all_arms(compile, Device.choose(device).torch_device),
         workers=1 if apart else None,
         yes=yes,
     )

@@ -65,6 +65,18 @@ def writing(address: str, plan: StorePlan, *, overwrite: bool = False, resume: b
             raise
 
 
+def begun_with(address: str) -> str | None:
+    """Hash of the plan that a store, finished or not, was begun with; None where nothing counts yet."""
+    if is_finished(address):
+        return schema.read_info(address).settings_hash
+    return next((record.settings_hash for record in ledger.read_records(address).values()), None)
+
+
+def is_finished(address: str) -> bool:
+    """Whether a store stands there, whole."""
+    return files.exists(schema.store_file(address))
+
+
 def begin(address: str, plan: StorePlan, *, overwrite: bool = False, resume: bool = True) -> list[int]:
     """Make the place ready and return the shards still to write; call it with the lock held.
 
@@ -82,7 +94,7 @@ def begin(address: str, plan: StorePlan, *, overwrite: bool = False, resume: boo
         discard(address)
     elif not resume and _is_begun(address):
         raise StoreError(sentence("an empty place", "a store", address, "resume it, or --overwrite to start again"))
-    if files.exists(schema.store_file(address)):
+    if is_finished(address):
         _refuse_other_plan(address, plan)
         return []
     records = ledger.read_records(address, plan.hash)

@@ -1,8 +1,8 @@
-"""``torch.compile`` for the networks of a training: where it pays, and only where a compiler is found.
+"""``torch.compile`` for the networks that train or generate: where it pays, and only where a compiler is found.
 
 Networks are compiled in place, so that weights keep their names: a checkpoint does not tell how it was made, and a
 training may be resumed either way. Compiled networks round otherwise than eager ones and drop other values, so
-``run.json`` records it.
+``run.json`` and the plan of a generated store record it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,20 @@ def check_mode(mode: str) -> None:
         raise UsageError(sentence(f"one of {', '.join(MODES)}", repr(mode), "--compile"))
 
 
+def for_all_arms(mode: str, device: torch.device) -> str:
+    """``on`` or ``off`` for everything that is trained or generated in a comparison.
+
+    ``auto`` is ``off``: what pays hangs on a measured time, and arms of one comparison could then differ.
+
+    Raises:
+        UsageError: it is no mode.
+    """
+    check_mode(mode)
+    return "on" if mode == "on" and can_compile(device) else "off"
+
+
 def pays(device: torch.device, seconds: float) -> bool:
-    """Whether a training that takes so long eagerly gets back the minutes that compiling costs.
+    """Whether work that takes so long eagerly gets back the minutes that compiling costs.
 
     On a CPU it never does: convolutions are nearly all of a step there, and those are a library's either way.
     """
@@ -38,17 +50,23 @@ def pays(device: torch.device, seconds: float) -> bool:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether a trial succeeds: it needs a C++ compiler for a CPU, Triton and a C compiler for a GPU. Says so if not.
+    """Whether a working compiler is found; says why not."""
+    why = why_not(device)
+    if why:
+        progress.say(f"not compiled, as no working compiler is found: {why}")
+    return not why
+
+
+def why_not(device: torch.device) -> str:
+    """Why a trial fails, if so: it needs a C++ compiler for a CPU, Triton and a C compiler for a GPU.
 
     A trial, because only that tells whether the compiler that is found also works.
     """
     try:
         torch.compile(_trial, dynamic=False)(torch.zeros(8, device=device))
     except Exception as error:  # whatever torch, Triton or the compiler raises, eager networks do without
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        progress.say(f"not compiled, as no working compiler is found: {why}")
-        return False
-    return True
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ""
 
 
 def compile_networks(networks: Iterable[nn.Module]) -> None:

@@ -15,6 +15,7 @@ from handsynth.runtime.settings import pretty_json
 from handsynth.stages import ablate as stage
 from handsynth.stages.ablate import SCORES, VARIANTS, ablate, ablation_frame
 from handsynth.stages.workspace import Workspace
+from handsynth.training import compilation
 from handsynth.training.run import read_run
 from handsynth.training.splits import split_store
 from tests.stages.small import ESTIMATOR, GENERATOR, make_workspace
@@ -118,6 +119,35 @@ def test_other_lengths_are_refused_before_anything_is_trained(
         ablate(**OPTIONS | options, seeds=(1,), workspace=space)
 
 
+def test_compiled_and_eager_trainings_are_not_put_in_one_table(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "train", None)
+    monkeypatch.setattr(compilation, "can_compile", lambda where: True)
+    with pytest.raises(
+        UsageError, match=f"compiled trainings in one table, found eager {PREFIX}-a-.*--compile off, or"
+    ):
+        ablate(**OPTIONS, compile="on", workspace=space)
+
+
+@pytest.mark.parametrize(("asked", "compiled"), [("auto", "off"), ("off", "off"), ("on", "on")])
+def test_everything_is_compiled_alike(
+    tmp_path: Path, asked: str, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def noted(*_: object, compile: str, **__: object) -> Path:
+        seen.append(compile)
+        return tmp_path / "made"
+
+    monkeypatch.setattr(compilation, "can_compile", lambda where: True)
+    monkeypatch.setattr(stage, "train", noted)
+    monkeypatch.setattr(stage, "augment", noted)
+    monkeypatch.setattr(stage, "scores_of", lambda run: "some")
+    ablate(**OPTIONS, compile=asked, workspace=make_workspace(tmp_path, count=8))
+    assert seen == [compiled] * 15
+
+
 def test_of_what_was_not_run_there_are_no_rows(space: Workspace) -> None:
     data = space.store("hands")
     assert ablation_frame(space, data, 0.4).empty
@@ -133,6 +163,7 @@ def test_of_what_was_not_run_there_are_no_rows(space: Workspace) -> None:
         ({"settings": ("batch=2",)}, "SYSTEM.key=value with one of mmhand, hpm3d, found 'batch=2'"),
         ({"settings": ("mmhand.batches=2",)}, "batches"),
         ({"preset": "huge"}, "one of the presets"),
+        ({"compile": "yes"}, "one of auto, on, off, found 'yes' in --compile"),
     ],
 )
 def test_wrong_use_is_told_before_anything_is_trained(tmp_path: Path, options: dict[str, Any], words: str) -> None:

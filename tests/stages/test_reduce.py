@@ -24,6 +24,7 @@ from handsynth.stages.present import Present
 from handsynth.stages.reduce import reduce
 from handsynth.stages.reduction import reduction_frame
 from handsynth.stages.workspace import Workspace
+from handsynth.training import compilation
 from handsynth.training.run import read_run
 from handsynth.training.splits import split_store
 from tests.hands import make_samples
@@ -187,12 +188,14 @@ def test_a_judge_shares_the_reduced_set_and_nothing_else(tmp_path: Path) -> None
         ({"steps": 2}, "another steps in .*hands-hpm3d; give another --workspace"),
         ({"generator_steps": 2}, "another steps in .*hands-mmhand-0.5; give"),
         ({"settings": [*SETTINGS, "hpm3d.batch=2"]}, "another settings in .*hands-hpm3d; give"),
+        ({"compile": "on"}, "another compiled in .*hands-hpm3d; give"),
     ],
 )
 def test_other_settings_under_the_same_names_are_refused_first(
     space: Workspace, changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tree(space.root)
+    monkeypatch.setattr(compilation, "can_compile", lambda where: True)
     monkeypatch.setattr(Work, "spread", None)
     with pytest.raises(UsageError, match=words):
         reduce("hands", alphas=[0.3, 0.5], workspace=space, **SMALL | changes)
@@ -203,6 +206,9 @@ def test_images_of_other_settings_are_refused_first(space: Workspace, tmp_path: 
     shutil.copytree(space.root / "stores", tmp_path / "stores")
     there = Present(recipe(replace(space, root=tmp_path), generator_steps=2), space.store("hands"))
     with pytest.raises(UsageError, match=r"images of the same .* another steps in .*hands-0\.5-mmhand; give"):
+        there.refuse_others([Images(HALF, "mmhand")])
+    there = Present(recipe(replace(space, root=tmp_path), compile="on"), space.store("hands"))
+    with pytest.raises(UsageError, match=r"images of the same .* another compiled in .*hands-0\.5-mmhand; give"):
         there.refuse_others([Images(HALF, "mmhand")])
 
 
@@ -217,8 +223,10 @@ def test_runs_of_other_names_are_not_read(space: Workspace, tmp_path: Path) -> N
     assert costs(Cell(FULL, "none", "hpm3d")) > 0
 
 
-@pytest.mark.parametrize("workers", [None, 1])
-def test_arms_are_trained_alike(tmp_path: Path, workers: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("workers", "asked", "compiled"), [(None, "auto", "off"), (1, "auto", "off"), (1, "on", "on")])
+def test_arms_are_trained_alike(
+    tmp_path: Path, workers: int | None, asked: str, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     space = make_workspace(tmp_path, count=16)
     record = tmp_path / "runs" / "hands-reduction.json"
     record.parent.mkdir()
@@ -230,16 +238,28 @@ def test_arms_are_trained_alike(tmp_path: Path, workers: int | None, monkeypatch
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(making, "train", broken)
+    monkeypatch.setattr(compilation, "can_compile", lambda where: True)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with pytest.raises(HandsynthError, match="expected 3 finished cells, found 3 that failed"):
-            reduce("hands", alphas=[0.5], workspace=space, **SMALL | {"workers": workers})
+            reduce("hands", alphas=[0.5], compile=asked, workspace=space, **SMALL | {"workers": workers})
     finally:
         torch.set_num_threads(before)
     threads = 1 if workers else 2
-    assert set(seen) == {("hpm3d", "off", threads), ("mmhand", "off", threads)}
+    assert set(seen) == {("hpm3d", compiled, threads), ("mmhand", compiled, threads)}
     assert record.read_text() == "of an earlier experiment", "what failed takes no record away"
+
+
+def test_images_of_all_arms_are_made_as_their_networks_are_trained(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(making, "train", lambda *_, compile, **__: asked.append(compile))
+    monkeypatch.setattr(making, "augment", lambda *_, compile, **__: asked.append(compile))
+    for mode in ("off", "on"):
+        recipe(space, compile=mode).make(Images(HALF, "mmhand"), None)
+    assert asked == ["off", "off", "on", "on"]
 
 
 def test_a_wrong_scheduler_is_no_cell_s_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

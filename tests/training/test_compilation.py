@@ -91,6 +91,15 @@ def test_it_pays_in_long_trainings_on_a_gpu_alone() -> None:
     assert not compilation.pays(CPU_DEVICE, 1e6)
 
 
+def test_arms_are_compiled_where_it_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found in (True, False):
+        monkeypatch.setattr(compilation, "can_compile", lambda where, found=found: found)
+        modes = {mode: compilation.for_all_arms(mode, GPU_DEVICE) for mode in compilation.MODES}
+        assert modes == {"auto": "off", "on": "on" if found else "off", "off": "off"}
+    with pytest.raises(UsageError, match="one of auto, on, off"):
+        compilation.for_all_arms("yes", GPU_DEVICE)
+
+
 def test_another_mode_is_refused() -> None:
     for mode in compilation.MODES:
         compilation.check_mode(mode)

@@ -19,11 +19,13 @@ import pandas as pd
 
 from handsynth.errors import UsageError, sentence
 from handsynth.runtime import files, progress
+from handsynth.runtime.cluster import check_workers
 from handsynth.stages.augment import augment
 from handsynth.stages.cells import scores_of
 from handsynth.stages.evaluate import evaluate
-from handsynth.stages.systems import by_system, choose_settings
+from handsynth.stages.systems import by_system, check_steps, choose_settings
 from handsynth.stages.train import train
+from handsynth.stages.used import main_store
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training import compilation
@@ -107,12 +109,15 @@ def ablate(
         StoreError: a run of one of the names was made with other settings.
     """
     space = Workspace.of(workspace)
-    data = space.store(store)
+    data = main_store(space, store)
     if not 0 < alpha < 1:
         raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "--alpha"))
     if not seeds:
         raise UsageError(sentence("at least one seed", "none", "--seed"))
+    check_steps("--steps", steps)
+    check_steps("--generator-steps", generator_steps)
     compilation.check_mode(compile)
+    check_workers(workers)
     where = Device.choose(device)
     own = by_system(settings, (GENERATOR, ESTIMATOR))
     of_generator, of_estimator = own.get(GENERATOR, ()), own.get(ESTIMATOR, ())

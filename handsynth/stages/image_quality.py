@@ -12,7 +12,7 @@ from handsynth.reports.paper import GENERATORS
 from handsynth.runtime import progress
 from handsynth.stages.evaluate import evaluate, inception_file
 from handsynth.stages.judge import load_judge
-from handsynth.stages.systems import choose_settings, system_kind
+from handsynth.stages.systems import check_steps, choose_settings, system_kind
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -72,9 +72,8 @@ def image_quality(
         raise UsageError(sentence("at least one seed", "none", "seeds"))
     if not 0 < alpha < 1:
         raise UsageError(sentence("a share between 0 and 1", f"{alpha:g}", "alpha"))
-    for option, value in (("steps", steps), ("generator_steps", generator_steps)):
-        if value is not None and value < 1:
-            raise UsageError(sentence("at least 1 step", str(value), option))
+    check_steps("steps", steps)
+    check_steps("generator_steps", generator_steps)
     compilation.check_mode(compile)
     where = Device.choose(device)
     choose_settings(_JUDGE, preset, where)

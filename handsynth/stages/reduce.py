@@ -28,7 +28,7 @@ from handsynth.stages.present import Present
 from handsynth.stages.reduction import Reduction, frame_of, record_path
 from handsynth.stages.report import write_page
 from handsynth.stages.simulated_arm import SIMULATOR
-from handsynth.stages.systems import by_system, system_kind
+from handsynth.stages.systems import by_system, check_steps, system_kind
 from handsynth.stages.train import main_store
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -103,9 +103,8 @@ def reduce(
         raise UsageError(sentence("at least one seed", "none", "--seed"))
     if most_mm is not None and most_mm <= 0:
         raise UsageError(sentence("an error above 0 mm", f"{most_mm:g}", "--most-mm"))
-    for option, count in (("--steps", steps), ("--generator-steps", generator_steps)):
-        if count is not None and count < 1:
-            raise UsageError(sentence("at least 1 step", str(count), option))
+    check_steps("--steps", steps)
+    check_steps("--generator-steps", generator_steps)
     compilation.check_mode(compile)
     check_workers(workers)
     for alpha in alphas:

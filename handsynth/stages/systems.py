@@ -52,6 +52,16 @@ def choose_settings(
     return preset, override(presets[preset], assignments)
 
 
+def check_steps(option: str, steps: int | None) -> None:
+    """Refuse fewer than one optimisation step; None is a preset's number.
+
+    Raises:
+        UsageError: there would be none.
+    """
+    if steps is not None and steps < 1:
+        raise UsageError(sentence("at least 1 step", str(steps), option))
+
+
 def by_system(texts: Sequence[str], systems: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """``SYSTEM.key=value`` texts as ``key=value`` texts by system; those of systems that take no part are left alone.
 

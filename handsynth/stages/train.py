@@ -16,7 +16,7 @@ from handsynth.poseindex.identity import identity
 from handsynth.runtime import progress
 from handsynth.runtime.settings import canonical_json
 from handsynth.stages.depth_provider import CAPSULES, FIT_SECONDS, SIMULATOR
-from handsynth.stages.systems import build_system, choose_settings, system_kind, used_depth, used_judge
+from handsynth.stages.systems import build_system, check_steps, choose_settings, system_kind, used_depth, used_judge
 from handsynth.stages.used import Added, added_store, main_store, poses_of, refuse_judge, trained_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -131,8 +131,7 @@ def train(
         reduced_set=split.hash,
         handsynth=__version__,
     )
-    if info.steps < 1:
-        raise UsageError(sentence("at least 1 step", str(info.steps), "--steps"))
+    check_steps("--steps", info.steps)
     if not overwrite and is_finished(folder, info):
         progress.say(f"{info.name} is trained already: {folder}")
         return folder

@@ -163,6 +163,9 @@ def test_of_what_was_not_run_there_are_no_rows(space: Workspace) -> None:
         ({"settings": ("batch=2",)}, "SYSTEM.key=value with one of mmhand, hpm3d, found 'batch=2'"),
         ({"settings": ("mmhand.batches=2",)}, "batches"),
         ({"preset": "huge"}, "one of the presets"),
+        ({"steps": 0}, "at least 1 step, found 0 in --steps"),
+        ({"generator_steps": 0}, "at least 1 step, found 0 in --generator-steps"),
+        ({"workers": 0}, "at least 1 worker, found 0 in --workers"),
         ({"compile": "yes"}, "one of auto, on, off, found 'yes' in --compile"),
     ],
 )

@@ -3,13 +3,16 @@
     python benchmarks/bench_generators.py                      some five minutes on two cores, less on a GPU
     python benchmarks/bench_generators.py --presets tiny       the small network alone, half a minute
     python benchmarks/bench_generators.py --compile on         compiled networks beside the eager ones, also on a CPU
+    python benchmarks/bench_generators.py --part generation    one of training, generation and end-to-end, or several
+
+Presets and parts can be run one by one, where time is short.
 
 The plain loop is what one writes first: float32, channels before pixels, eager networks, torch's own Adam and
 ``backward``. Ours is the same system as ``handsynth train`` and ``augment`` run it: channels last, bf16 and, on a GPU,
-compiled in training. Both see the same ready batches, in turns within one run. Goals: 1.5 times the plain loop on two
-CPU cores that know bfloat16; on a GPU 4 times true float32 and 2 times TF32. Augmentation end to end (read,
-condition, generate, write; one worker, in this process) keeps 90 % of the bare generator's pace. Networks are untrained
-and the perceptual loss, whose weights are a file of one's own, is left out.
+compiled. Both see the same ready batches, in turns within one run; compiling is not counted. Goals: 1.5 times the plain
+loop on two CPU cores that know bfloat16; on a GPU 4 times true float32 and 2 times TF32. Augmentation end to end (read,
+condition, generate, write; one worker, in this process) keeps 90 % of the bare generator's pace, eager and compiled.
+Networks are untrained and the perceptual loss, whose weights are a file of one's own, is left out.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ FLOAT32, BF16 = "32-true", "bf16-mixed"
 OURS = "ours: bf16"
 COMPILED = "ours: bf16, compiled"
 STORE_SIZE = 256
+PARTS = ("training", "generation", "end-to-end")
 Peers = dict[str, Callable[[], object]]
 
 
@@ -85,9 +89,7 @@ def our_step(settings: MMHandSettings, batch: PairBatch, device: Device, compile
 
 
 def our_images(run: Path, batch: PairBatch, device: Device, compiled: bool = False) -> Callable[[], object]:
-    system, _ = generation.ready(run, device)
-    if compiled:
-        compilation.compile_networks([system.networks()["generator"].module])
+    system, _ = generation.ready(run, device, compiled)
     return lambda: system.generate(batch)
 
 
@@ -145,20 +147,26 @@ def generating(
         "ours: float32": our_images(run, batch, Device(where, FLOAT32)),
         OURS: our_images(run, batch, Device(where, BF16)),
     }
-    if compiled:  # not offered by augment: shown to see what it would bring
+    if compiled:
         ours[COMPILED] = our_images(run, batch, Device(where, BF16), True)
-    compare(f"Generated images, {preset}, {settings.size} px, batches of {count}",
-            plain_images(settings, batch, device), ours, count, where, options, OURS)  # fmt: skip
+    title = f"Generated images, {preset}, {settings.size} px, batches of {count}"
+    plainly = plain_images(settings, batch, device)
+    compare(title, plainly, ours, count, where, options, COMPILED if compiled else OURS)
 
 
-def end_to_end(preset: str, settings: MMHandSettings, run: Path, where: str, options: argparse.Namespace) -> None:
+def end_to_end(
+    preset: str, settings: MMHandSettings, run: Path, where: str, options: argparse.Namespace, compiled: bool
+) -> None:
     """``augment`` makes a store; then its shards are made again beside the bare generator on the same ready batches."""
     images, device = images_of(settings, where, options), Device(where, BF16)
     space = Workspace.of(run.parents[1])
-    data = make_store(space.root / "stores" / f"hands-{preset}", count=4 * images, size=STORE_SIZE)
-    address = augment(
-        data.address, alpha=0.5, run=run.name, count=images, device=where, precision="bf16", workers=1, workspace=space
+    data = make_store(
+        space.root / "stores" / f"hands-{preset}{'-compiled' * compiled}", count=4 * images, size=STORE_SIZE
     )
+    address = augment(
+        data.address, alpha=0.5, run=run.name, count=images, device=where, precision="bf16",
+        compile="on" if compiled else "off", workers=1, workspace=space,
+    )  # fmt: skip
     plan = open_store(address).info.plan
     tasks = [
         generation.Task(address, plan, data.address, str(run), device, shard)
@@ -169,13 +177,14 @@ def end_to_end(preset: str, settings: MMHandSettings, run: Path, where: str, opt
     sources, targets = (Hands(data, matches[f"{which}_slot"], plan.size) for which in ("source", "target"))
     rows = [slots[start : start + generation.BATCH] for start in range(0, len(slots), generation.BATCH)]
     batches = [pair_batch(sources, targets, part).to(device.torch_device) for part in rows]
-    system, _ = generation.ready(run, device)
+    # What augment compiled is forgotten here and compiled again in the first, uncounted round, like the bare generator.
+    system, _ = generation.ready(run, device, compiled)
     peers = {
         "bare generator": repeated(lambda: [system.generate(batch) for batch in batches], 1, device.torch_device),
         "end to end": repeated(lambda: [generation.make_shard(task) for task in tasks], 1, device.torch_device),
     }
     timing = interleave(peers, options.rounds)
-    title = f"Augmentation, {preset}, {settings.size} px, {images} images, bf16"
+    title = f"Augmentation, {preset}, {settings.size} px, {images} images, bf16{', compiled' * compiled}"
     report(title, timing, "end to end", images, {"bare generator": 0.9})
 
 
@@ -210,6 +219,7 @@ def knows_bfloat16() -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="+", help="of mmhand; by default paper and tiny, on a GPU also small")
+    parser.add_argument("--part", nargs="+", default=PARTS, choices=PARTS, help="all by default")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--compile", default="auto", choices=compilation.MODES, help="auto: on a GPU")
     parser.add_argument("--size", type=int, help="px; the preset's by default")
@@ -233,11 +243,17 @@ def main() -> None:
         settings = override(MMHand.presets[preset], ["perceptual=null"])
         batch = options.batch or (1 if where == "cpu" and settings.size >= STORE_SIZE else settings.batch)
         settings = msgspec.structs.replace(settings, batch=batch, size=options.size or settings.size)
-        training(preset, settings, where, options, compiled)
+        if "training" in options.part:
+            training(preset, settings, where, options, compiled)
+        if options.part == ["training"]:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             run = untrained_run(Path(folder), preset, settings, where)
-            generating(preset, settings, run, where, options, compiled)
-            end_to_end(preset, settings, run, where, options)
+            if "generation" in options.part:
+                generating(preset, settings, run, where, options, compiled)
+            if "end-to-end" in options.part:
+                for how in (False, True) if compiled else (False,):
+                    end_to_end(preset, settings, run, where, options, how)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from handsynth.stages.compiled_images import choose_plan, eager_seconds
 from handsynth.stages.depth_provider import CAPSULES
 from handsynth.stages.generation import Task, make_shard
 from handsynth.stages.judge import Filter, choose_filter
+from handsynth.stages.origins import origin_words
 from handsynth.stages.simulated_arm import SIMULATOR, refuse_training, render_held_out
 from handsynth.stages.summary import kept_summary
 from handsynth.stages.systems import lineage, system_kind, used_folder, with_used
@@ -249,6 +250,7 @@ def _plan(
         source=Source(kind="generator", name=generator, hash=data.hash),
         settings={
             "store": store_name(data.address),
+            **origin_words(data),
             **choices,
             "reduced_set": split.hash,
             "targets": len(targets),

@@ -20,6 +20,7 @@ from handsynth.simulator.fitted import FittedPerson, FittedSide, fitted_joints_m
 from handsynth.simulator.rerender import fitted_scene, render_fitted
 from handsynth.simulator.scene import Scene
 from handsynth.simulator.sight import Device
+from handsynth.stages.origins import origin_words
 from handsynth.store.read import Store, open_store
 from handsynth.store.write import Reject
 
@@ -45,6 +46,7 @@ class StoredPoses:
         size: side of its images, px.
         person: whose hand is fitted.
         people: hands that were fitted already, by subject and side.
+        origin: where the poses of the store came from, if not from itself; see ``origins.py``.
     """
 
     address: str
@@ -54,6 +56,7 @@ class StoredPoses:
     person: PersonOf
     first: int = 0
     people: tuple[tuple[_Owner, FittedPerson], ...] = ()
+    origin: tuple[tuple[str, str], ...] = ()
 
     def part(self, places: range) -> StoredPoses:
         """Those at some places of ``slots``."""
@@ -61,7 +64,7 @@ class StoredPoses:
 
     def described(self) -> dict[str, Any]:
         """What fixes the poses, for the plan of the store that is made of them."""
-        return {"store": self.hash, "count": len(self.slots), "person": self.person}
+        return {"store": self.hash, "count": len(self.slots), "person": self.person, **dict(self.origin)}
 
 
 def stored_poses(store: Store, person: str, count: int | None) -> StoredPoses:
@@ -77,7 +80,8 @@ def stored_poses(store: Store, person: str, count: int | None) -> StoredPoses:
     if not slots:
         raise DataError(sentence("samples to render anew", "none", store.address))
     whose: PersonOf = "subject" if person == "subject" else "frame"
-    return StoredPoses(store.address, store.hash, slots, store.info.plan.size, whose)
+    origin = tuple(origin_words(store).items())
+    return StoredPoses(store.address, store.hash, slots, store.info.plan.size, whose, origin=origin)
 
 
 def with_people(poses: StoredPoses, workers: int | None, scheduler: str | None) -> StoredPoses:

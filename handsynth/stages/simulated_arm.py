@@ -22,6 +22,7 @@ from handsynth.runtime.cluster import run_tasks
 from handsynth.runtime.ledger import ShardRecord
 from handsynth.runtime.settings import override
 from handsynth.simulator import SIMULATOR_VERSION, SimulatorSettings
+from handsynth.stages.origins import origin_words
 from handsynth.stages.rerender import Residuals, StoredPoses, rendered
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store, open_store
@@ -98,6 +99,7 @@ def render_held_out(
         source=Source(kind="generator", name=SIMULATOR, hash=data.hash),
         settings={
             "store": store_name(data.address),
+            **origin_words(data),
             "alpha": alpha,
             "contiguous": contiguous,
             "seed": seed,

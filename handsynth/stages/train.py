@@ -16,8 +16,9 @@ from handsynth.poseindex.identity import identity
 from handsynth.runtime import progress
 from handsynth.runtime.settings import canonical_json
 from handsynth.stages.depth_provider import CAPSULES, FIT_SECONDS, SIMULATOR
+from handsynth.stages.origins import poses_of
 from handsynth.stages.systems import build_system, check_steps, choose_settings, system_kind, used_depth, used_judge
-from handsynth.stages.used import Added, added_store, main_store, poses_of, refuse_judge, trained_run
+from handsynth.stages.used import Added, added_store, main_store, refuse_judge, trained_run
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training import compilation, loop

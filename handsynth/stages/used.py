@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from handsynth.errors import UsageError, sentence
+from handsynth.stages.origins import poses_of
 from handsynth.stages.systems import lineage, with_used
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
@@ -31,12 +32,6 @@ def main_store(space: Workspace, name: str | None) -> Store:
         advice = "give the store it was made from; its images join a training by --add"
         raise UsageError(sentence("a store of real or simulated images", "an augmented one", store.address, advice))
     return store
-
-
-def poses_of(store: Store) -> str:
-    """Hash of the store whose poses a re-rendered one shows; empty of others."""
-    plan = store.info.plan
-    return plan.settings.get("poses", {}).get("store", "") if plan.source.kind == "simulator" else ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class StoreRef(Settings, frozen=True, kw_only=True):
     name: str
     hash: str
     poses_of: str = ""
-    """Hash of the store whose poses a re-rendered one shows."""
+    """Hash of the store whose poses a re-rendered one shows: of the first along a chain of such stores."""
 
 
 class RunRef(Settings, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from handsynth.errors import DataError, MissingError, UsageError
 from handsynth.stages.augment import augment
+from handsynth.stages.origins import poses_of
+from handsynth.stages.simulate import simulate
 from handsynth.stages.train import run_name, train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -142,6 +145,24 @@ def test_a_store_in_the_poses_of_another_has_seen_them(space: Workspace) -> None
     for store, other in (("hands", "rerendered"), ("rerendered", "hands")):
         with pytest.raises(UsageError, match=f"found {runs[other]}, which saw more"):
             train("hpm3d", store, alpha=ALPHA, start=runs[other], steps=1, settings=ESTIMATOR, workspace=space)
+
+
+def test_poses_are_followed_along_a_chain_of_renderings(tmp_path: Path) -> None:
+    space = Workspace(tmp_path)
+    simulate(10, size=48, out="one", settings=["subjects=2"], workers=1, workspace=space)
+    for poses, out in (("one", "two"), ("two", "three")):
+        simulate(poses=poses, out=out, workers=1, workspace=space)
+    made = augment("two", 0.5, "simulator", workers=1, workspace=space)
+    simulate(poses=made, out="of-made", workers=1, workspace=space)
+    chain = ("one", "two", "three", "of-made")
+    assert [poses_of(space.store(name)) for name in chain] == ["", *[space.store("one").hash] * 3]
+    shared: dict[str, Any] = {"steps": 1, "settings": ESTIMATOR, "workspace": space}
+    runs = {name: train("hpm3d", name, **shared).name for name in chain}
+    for name, other in permutations(chain, 2):
+        with pytest.raises(UsageError, match=f"found {runs[other]}, which saw more"):
+            train("hpm3d", name, alpha=ALPHA, start=runs[other], **shared)
+        with pytest.raises(UsageError, match="other simulated ones"):
+            train("hpm3d", name, alpha=ALPHA, add=other, **shared)
 
 
 def test_a_start_that_saw_more_of_the_store_is_refused(space: Workspace) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from handsynth.runtime.seeds import rng
 from handsynth.simulator import compile, field
 from handsynth.simulator.cones import PHALANX_COUNT, Sleeve
 from handsynth.simulator.surface import NORMAL_STEP_MM, Surface
-from handsynth.simulator.trace import trace
+from handsynth.simulator.trace import march, trace
 from tests.simulator.scenes import drawn, near_surface
 
 
@@ -168,13 +170,16 @@ def test_arm_and_palm_have_their_codes() -> None:
     assert surface.parts(np.stack([beyond, joints[[0, 9]].mean(0)])).tolist() == [OTHER_BODY, PALM_PART]
 
 
-def test_compiled_code_is_kept_by_the_contents_of_its_sources() -> None:
-    """Without this a kernel would outlive a change of the functions it calls."""
-    from handsynth.simulator import trace as kernels
-
-    stamps = {function._cache._cache_file._source_stamp for function in (field.distance, field.melt)}  # type: ignore[attr-defined]
-    other = kernels.march._cache._cache_file._source_stamp  # type: ignore[attr-defined]
-    assert len(stamps) == 1
-    assert len(other) == 64
-    assert other not in stamps
-    assert compile._SHARED.samefile(field.__file__)
+def test_compiled_code_is_kept_by_the_contents_of_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this a kernel would outlive a change of the functions and constants that it takes from other files."""
+    functions = (field.distance, field.melt, march)
+    stamps = {function._cache._cache_file._source_stamp for function in functions}  # type: ignore[attr-defined]
+    for name in ("simulator", "hand"):
+        shutil.copytree(compile._HERE.parent / name, tmp_path / name)
+    monkeypatch.setattr(compile, "_HERE", tmp_path / "simulator")
+    assert stamps == {compile._digest.__wrapped__()}
+    for changed in ("simulator/relief.py", "hand/joints.py"):
+        with (tmp_path / changed).open("a") as file:
+            file.write("# other\n")
+        stamps.add(compile._digest.__wrapped__())
+    assert [len(stamp) for stamp in stamps] == [64, 64, 64]

@@ -15,33 +15,41 @@ from handsynth.simulator import field
 from handsynth.simulator.compile import compiled
 from handsynth.simulator.surface import Surface
 
-_RUN = 64  # points
+RUN = 64
+"""Points that share a list."""
 _SHADOW_STEPS, _SHADOW_REACH_MM, _LONGEST_STEP_MM, _SHORTEST_STEP_MM = 40, 140.0, 12.0, 2.0
 _OCCLUSION_MM = (2.5, 6.0, 12.0, 22.0)
 _LIFT_MM = 1.2  # shadow rays start this far above the skin
 
 
 def received_light(
-    surfaces: Sequence[Surface], points_mm: np.ndarray, normals: np.ndarray, to_light: np.ndarray, softness: float,
-    solids: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Shares of light at points of hands or beside them, all hands shading each other.
+    bones: np.ndarray, points_mm: np.ndarray, normals: np.ndarray, to_light: np.ndarray, softness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of light at points of hands or beside them.
 
     Args:
-        surfaces: all hands, in one frame.
-        points_mm, normals: (M, 3) float64 in that frame, neighbours mostly near each other.
+        bones: (K, 16) what takes light away, of ``blockers``, in the frame of the points.
+        points_mm, normals: (M, 3) float64, neighbours mostly near each other.
         to_light: (3,) unit vector to the lamp.
         softness: half angle of the lamp as a tangent.
-        solids: (K, 16) further round cones that take light away, as ``field`` lays them out.
 
     Returns:
         lit (M,) in [0, 1], the share of the lamp that is seen; openness (M,) in [0.08, 1] towards the surroundings.
     """
-    bones = np.concatenate([*(_bones(surface.table) for surface in surfaces), *([] if solids is None else [solids])])
     lit, openness = np.empty(len(points_mm)), np.empty(len(points_mm))
     points, directions = np.ascontiguousarray(points_mm), np.ascontiguousarray(normals)
     _received(bones, points, directions, np.asarray(to_light, dtype=np.float64), softness, lit, openness)
     return lit, openness
+
+
+def blockers(surfaces: Sequence[Surface], solids: np.ndarray | None = None) -> np.ndarray:
+    """(K, 16) round cones, as ``field`` lays them out, that take light away: the bones of hands, and further ones.
+
+    Args:
+        surfaces: all hands, in one frame, which shade each other.
+        solids: (L, 16) cones of things, see ``items``.
+    """
+    return np.concatenate([*(_bones(surface.table) for surface in surfaces), *([] if solids is None else [solids])])
 
 
 def _bones(table: np.ndarray) -> np.ndarray:
@@ -123,32 +131,53 @@ def _received(
     lit: np.ndarray, openness: np.ndarray,
 ) -> None:  # fmt: skip
     rows, scratch = np.empty(len(bones), dtype=np.uint32), np.empty(len(bones))
-    furthest = _OCCLUSION_MM[-1]
-    for start in range(0, len(points), _RUN):
-        stop = min(start + _RUN, len(points))
-        x, y, z = 0.0, 0.0, 0.0
-        for i in range(start, stop):
-            x, y, z = x + points[i, 0], y + points[i, 1], z + points[i, 2]
-        x, y, z = x / (stop - start), y / (stop - start), z / (stop - start)
-        radius = 0.0
-        for i in range(start, stop):
-            radius = max(radius, (points[i, 0] - x) ** 2 + (points[i, 1] - y) ** 2 + (points[i, 2] - z) ** 2)
-        radius = math.sqrt(radius)
-        count = 0
-        for row in range(len(bones)):
-            # Nothing farther than this from the middle is nearer than the reach to a point of the run at that reach.
-            if field.cone(bones, row, x, y, z)[0] <= radius + 2.0 * furthest:
-                rows[count] = row
-                count += 1
+    for start in range(0, len(points), RUN):
+        stop = min(start + RUN, len(points))
+        x, y, z, radius = ball(points[start:stop])
+        count = rows_around(bones, x, y, z, radius, rows)
         for i in range(start, stop):
             openness[i] = occlusion(bones, rows, count, scratch, points[i], normals[i])
-        count = 0
-        for row in range(len(bones)):
-            if _in_the_way(bones, row, x, y, z, radius + _LIFT_MM, to_light, softness):
-                rows[count] = row
-                count += 1
+        count = rows_in_the_way(bones, x, y, z, radius, to_light, softness, rows)
         for i in range(start, stop):
             lit[i] = shadow(bones, rows, count, scratch, points[i], normals[i], to_light, softness)
+
+
+@compiled
+def ball(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Middle and radius of a ball around the points (M, 3) of a run."""
+    x, y, z, square = 0.0, 0.0, 0.0, 0.0
+    for i in range(len(points)):
+        x, y, z = x + points[i, 0], y + points[i, 1], z + points[i, 2]
+    x, y, z = x / len(points), y / len(points), z / len(points)
+    for i in range(len(points)):
+        square = max(square, (points[i, 0] - x) ** 2 + (points[i, 1] - y) ** 2 + (points[i, 2] - z) ** 2)
+    return x, y, z, math.sqrt(square)
+
+
+@compiled
+def rows_around(bones: np.ndarray, x: float, y: float, z: float, radius: float, rows: np.ndarray) -> int:
+    """List the cones that can take openness from points of a ball; returns how many."""
+    count = 0
+    for row in range(len(bones)):
+        # Nothing farther than this from the middle is nearer than the reach to a point of the run at that reach.
+        if field.cone(bones, row, x, y, z)[0] <= radius + 2.0 * _OCCLUSION_MM[-1]:
+            rows[count] = row
+            count += 1
+    return count
+
+
+@compiled
+def rows_in_the_way(
+    bones: np.ndarray, x: float, y: float, z: float, radius: float, to_light: np.ndarray, softness: float,
+    rows: np.ndarray,
+) -> int:  # fmt: skip
+    """List the cones that can stand between a ball and the lamp; returns how many."""
+    count = 0
+    for row in range(len(bones)):
+        if _in_the_way(bones, row, x, y, z, radius + _LIFT_MM, to_light, softness):
+            rows[count] = row
+            count += 1
+    return count
 
 
 @compiled

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from handsynth.simulator.environment import Light
-from handsynth.simulator.light import received_light
+from handsynth.simulator.light import blockers, received_light
 from handsynth.simulator.skin import Coat
 from handsynth.simulator.surface import Surface
 
@@ -49,7 +49,7 @@ def shade(
     lit, open_share = np.ones(len(points)), np.ones(len(points))
     key = light.lamps[0]
     if shadows and len(points):
-        lit, open_share = received_light(surfaces, points, normals, key.direction, key.softness, solids)
+        lit, open_share = received_light(blockers(surfaces, solids), points, normals, key.direction, key.softness)
     bent = coat.normals
     # Light in the folds has bounced off skin and is tinted by it.
     around = light.around(bent) * open_share[:, None] ** (1.7 - 0.7 * coat.albedo)

@@ -9,7 +9,7 @@ import pytest
 from handsynth.hand.camera import Camera
 from handsynth.hand.joints import FIRST_PHALANX, OTHER_BODY, PALM_PART, PHALANGES
 from handsynth.simulator.cones import Sleeve
-from handsynth.simulator.light import received_light
+from handsynth.simulator.light import blockers, received_light
 from handsynth.simulator.surface import Surface
 from handsynth.simulator.trace import HIT_MM, View, trace
 from tests.simulator.scenes import drawn
@@ -149,7 +149,7 @@ def test_light_reaches_what_faces_it_and_not_what_is_covered() -> None:
     _, surface, camera = drawn(0)
     view = trace(surface, camera)
     to_light = np.array([0.3, -0.5, -0.8]) / np.linalg.norm([0.3, -0.5, -0.8])
-    lit, openness = received_light([surface], view.points, view.normals, to_light, 0.2)
+    lit, openness = received_light(blockers([surface]), view.points, view.normals, to_light, 0.2)
     assert lit.min() >= 0
     assert lit.max() == 1
     assert openness.min() >= 0.08
@@ -157,9 +157,9 @@ def test_light_reaches_what_faces_it_and_not_what_is_covered() -> None:
     assert (lit[view.normals @ to_light <= -0.3] == 0).all()
     # A second hand between lamp and hand takes the light away; one behind the lamp's back changes nothing.
     over, under = (Surface.of(surface.cones.moved(np.eye(3), off * to_light)) for off in (60.0, -400.0))
-    shaded, _ = received_light([surface, over], view.points, view.normals, to_light, 0.2)
+    shaded, _ = received_light(blockers([surface, over]), view.points, view.normals, to_light, 0.2)
     assert shaded.mean() < 0.7 * lit.mean()
-    again, same = received_light([surface, under], view.points, view.normals, to_light, 0.2)
+    again, same = received_light(blockers([surface, under]), view.points, view.normals, to_light, 0.2)
     np.testing.assert_allclose(again, lit, atol=1e-9)
     np.testing.assert_allclose(same, openness, atol=1e-9)
 
@@ -168,8 +168,8 @@ def test_light_does_not_depend_on_how_points_are_grouped() -> None:
     _, surface, camera = drawn(2)
     view = trace(surface, camera)
     to_light = np.array([0.0, -0.6, -0.8])
-    lit, openness = received_light([surface], view.points, view.normals, to_light, 0.3)
+    lit, openness = received_light(blockers([surface]), view.points, view.normals, to_light, 0.3)
     mixed = np.random.default_rng(0).permutation(len(view.points))
-    lit_mixed, open_mixed = received_light([surface], view.points[mixed], view.normals[mixed], to_light, 0.3)
+    lit_mixed, open_mixed = received_light(blockers([surface]), view.points[mixed], view.normals[mixed], to_light, 0.3)
     np.testing.assert_allclose(lit_mixed, lit[mixed], atol=1e-9)
     np.testing.assert_allclose(open_mixed, openness[mixed], atol=1e-9)

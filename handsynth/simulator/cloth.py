@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from handsynth.simulator.relief import bent, noise
-from handsynth.simulator.skin import Coat
-from handsynth.simulator.surface import Surface
-from handsynth.simulator.trace import View
+from handsynth.simulator import coat, trace
+from handsynth.simulator.compile import compiled
+from handsynth.simulator.relief import bent, noise, resolved
 
+_COLORS, _STRIPE, _ALONG, _FOLDS, _WEAVE = 0, 6, 7, 8, 9  # columns of a sleeve's row
 _CELLS = 16
 
 
@@ -33,6 +34,11 @@ class Cloth:
     weave: float
     texture: np.ndarray
 
+    def row(self, footprint_mm: float) -> np.ndarray:
+        """(10,) float64, what ``cloth_at`` reads; a pixel covers ``footprint_mm`` on the sleeve."""
+        weave = self.weave * resolved(1.2, footprint_mm)
+        return np.array([*self.colors.reshape(-1), self.stripe_mm, self.along, self.folds, weave])
+
 
 def draw_cloth(rng: np.random.Generator) -> Cloth:
     """Draw a sleeve: mostly dark, white or grey, some coloured, some striped."""
@@ -48,20 +54,37 @@ def draw_cloth(rng: np.random.Generator) -> Cloth:
     )  # fmt: skip
 
 
-def cloth_coat(cloth: Cloth, surface: Surface, view: View, footprint_mm: float) -> Coat:
-    """The sleeve that a view shows at M points; ``footprint_mm`` is what a pixel covers there."""
-    places = view.local_mm
-    soft, soft_slope = noise(cloth.texture, places, np.array([14.0, 22.0, 14.0]))
-    deep, deep_slope = noise(cloth.texture, places + 5.0, np.array([9.0, 6.0, 9.0]))
-    weave, _ = noise(cloth.texture, places, np.array([0.9, 1.6, 0.9]))
-    slope = cloth.folds * (1.6 * soft_slope + 0.7 * deep_slope)
-    albedo = np.tile(cloth.colors[0], (len(places), 1))
-    if cloth.stripe_mm > 0:
-        phase = places[:, 0 if cloth.along else 1] + 1.2 * deep
-        stripe = np.clip(0.5 + 1.5 * np.sin(2 * np.pi * phase / cloth.stripe_mm), 0, 1)[:, None]
-        albedo = albedo + stripe * (cloth.colors[1] - albedo)
-    fine = float(np.exp(-0.5 * (footprint_mm / 1.2) ** 2))
-    albedo = albedo * (1 + 0.2 * cloth.weave * fine * weave + 0.12 * cloth.folds * np.minimum(soft + deep, 0))[:, None]
-    space = slope @ surface.cones.axes.T
-    still = np.zeros(len(places))
-    return Coat(np.clip(albedo, 0.004, 0.97), still + 0.06, bent(view.normals, space), np.full(3, 0.2), still)
+@compiled
+def cloth_at(cloth: np.ndarray, texture: np.ndarray, axes: np.ndarray, seen: np.ndarray, out: np.ndarray) -> None:
+    """Write the look of one point of a sleeve into out (11,), see ``coat``.
+
+    Args:
+        cloth, texture: of ``Cloth``.
+        axes: (9,) radial, distal and palmar direction of the hand, one after the other.
+        seen: (16,) the point, as ``trace.describe`` writes it.
+        out: the look.
+    """
+    x, y, z = seen[trace.PLACE], seen[trace.PLACE + 1], seen[trace.PLACE + 2]
+    soft, ax, ay, az = noise(texture, x, y, z, 14.0, 22.0, 14.0)
+    deep, bx, by, bz = noise(texture, x + 5.0, y + 5.0, z + 5.0, 9.0, 6.0, 9.0)
+    weave = noise(texture, x, y, z, 0.9, 1.6, 0.9)[0]
+    folds, stripe = cloth[_FOLDS], 0.0
+    if cloth[_STRIPE] > 0.0:
+        phase = (x if cloth[_ALONG] > 0.0 else y) + 1.2 * deep
+        stripe = min(max(0.5 + 1.5 * math.sin(2.0 * math.pi * phase / cloth[_STRIPE]), 0.0), 1.0)
+    light = 1.0 + 0.2 * cloth[_WEAVE] * weave + 0.12 * folds * min(soft + deep, 0.0)
+    for channel in range(3):
+        first, second = cloth[_COLORS + channel], cloth[_COLORS + 3 + channel]
+        albedo = (first + stripe * (second - first)) * light
+        out[coat.ALBEDO + channel] = min(max(albedo, coat.DARKEST), coat.LIGHTEST)
+        out[coat.BLEED + channel] = 0.2
+    ax, ay, az = folds * (1.6 * ax + 0.7 * bx), folds * (1.6 * ay + 0.7 * by), folds * (1.6 * az + 0.7 * bz)
+    out[coat.NORMAL], out[coat.NORMAL + 1], out[coat.NORMAL + 2] = bent(
+        seen[trace.NORMAL],
+        seen[trace.NORMAL + 1],
+        seen[trace.NORMAL + 2],
+        ax * axes[0] + ay * axes[3] + az * axes[6],
+        ax * axes[1] + ay * axes[4] + az * axes[7],
+        ax * axes[2] + ay * axes[5] + az * axes[8],
+    )
+    out[coat.GLOSS], out[coat.THIN] = 0.06, 0.0

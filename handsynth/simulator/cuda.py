@@ -29,7 +29,7 @@ from handsynth.hand.joints import OTHER_BODY
 from handsynth.simulator import field, trace
 from handsynth.simulator.field import COLUMNS
 from handsynth.simulator.surface import Surface
-from handsynth.simulator.trace import BLOCK, NUMBERS, View, bent_rays, view_of
+from handsynth.simulator.trace import BLOCK, NUMBERS, View, bent_rays
 
 cuda: Any = numba_cuda  # whose type hints know nothing of what kernels may call
 _PIXELS = BLOCK * BLOCK  # threads of a block of pixels
@@ -38,7 +38,7 @@ _THREADS = _TILES * _PIXELS
 _ROWS = 128  # of a hand's table, at most
 _LIST = 64  # rows that a ray may meet, at most
 _MOST_PIXELS = 1 << 21
-"""Pixels of one launch of ``trace_batch``, which reserves 129 bytes for each."""
+"""Pixels of one launch of ``trace_batch``, which reserves 136 bytes for each."""
 
 
 def is_available() -> bool:
@@ -168,28 +168,27 @@ def _views(batch: _Batch) -> list[View]:
     count, most = batch.tables.shape[0], batch.tables.shape[0] * batch.height * batch.width
     total = cuda.to_device(np.zeros(1, dtype=np.int64))
     keys, numbers = cuda.device_array(most, dtype=np.int64), cuda.device_array((most, NUMBERS), dtype=np.float64)
-    cloth = cuda.device_array(most, dtype=np.bool_)
-    batch.launch(_describe, total, keys, numbers, cloth)
+    batch.launch(_describe, total, keys, numbers)
     seen = int(total.copy_to_host()[0])
     if seen == 0:
-        return [_view(batch, np.empty(0, np.int64), np.empty((0, NUMBERS)), np.empty(0, np.bool_))] * count
+        return [_view(batch, np.empty(0, np.int64), np.empty((0, NUMBERS)))] * count
     # Threads come in any order; their keys put it right.
     all_keys = keys[:seen].copy_to_host()
     order = np.argsort(all_keys)
     all_keys = all_keys[order]
-    all_numbers, all_cloth = numbers[:seen].copy_to_host()[order], cloth[:seen].copy_to_host()[order]
+    all_numbers = numbers[:seen].copy_to_host()[order]
     each = batch.groups * _THREADS
     bounds = np.searchsorted(all_keys, np.arange(count + 1) * each)
     parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
-    return [_view(batch, all_keys[part] % each, all_numbers[part], all_cloth[part]) for part in parts]
+    return [_view(batch, all_keys[part] % each, all_numbers[part]) for part in parts]
 
 
-def _view(batch: _Batch, places: np.ndarray, numbers: np.ndarray, cloth: np.ndarray) -> View:
+def _view(batch: _Batch, places: np.ndarray, numbers: np.ndarray) -> View:
     """The view of M pixels by their places (M,) among a picture's blocks."""
     tile, pixel = places // _PIXELS, places % _PIXELS
     across = -(-batch.width // BLOCK)
     rows, columns = tile // across * BLOCK + pixel // BLOCK, tile % across * BLOCK + pixel % BLOCK
-    return view_of(rows, columns, numbers, cloth)
+    return View(rows, columns, numbers)
 
 
 def _less(a: Any, b: Any) -> Any:
@@ -271,7 +270,6 @@ def _describe(
     total: Any,
     keys: Any,
     numbers: Any,
-    cloth: Any,
 ) -> None:
     """Write what ``trace.describe`` says of every pixel that sees its hand, in any order.
 
@@ -279,14 +277,14 @@ def _describe(
         tables, lenses, bents, bends, height, width: of the batch.
         total: (1,) int64, 0; becomes how many pixels see a hand.
         keys: (N H W,) int64, filled from the front with the numbers of the threads, which rise as ``trace`` goes.
-        numbers, cloth: (N H W, 15) and (N H W,), filled alike.
+        numbers: (N H W, 16), filled alike.
     """
     values, few = cuda.local.array(_LIST, float64), cuda.local.array(_LIST, uint32)
     t, rows, trunk, count, _, _, x, y, z = _arrive(tables, lenses, bents, bends, height, width, values)
     if z > 0.0:
         slot = cuda.atomic.add(total, 0, 1)
         keys[slot] = cuda.grid(1)
-        cloth[slot] = trace.describe(t, rows, trunk, count, values, x * z, y * z, z, few, numbers[slot])
+        trace.describe(t, rows, trunk, count, values, x * z, y * z, z, few, numbers[slot])
 
 
 @cuda.jit

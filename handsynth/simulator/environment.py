@@ -10,6 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from handsynth.simulator.compile import compiled
+
+# Rows of a light's table: axes of the probe, its six sides, then per lamp its direction, colour and softness.
+AXES, PROBE, LAMPS = 0, 3, 9
+LAMP_ROWS, MOST_LAMPS = 3, 2
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _TYPICAL = 0.22
 """Mean linear luminance of a usual picture."""
@@ -51,13 +56,30 @@ class Light:
         lamps = tuple(replace(lamp, direction=rotation @ lamp.direction) for lamp in self.lamps)
         return replace(self, lamps=lamps, axes=self.axes @ rotation.T)
 
-    def around(self, directions: np.ndarray) -> np.ndarray:
-        """(M, 3) light that reaches surfaces facing (M, 3) unit directions from all around."""
-        along = directions @ self.axes.T
-        weight = along**2
-        front = along > 0
+    @property
+    def table(self) -> np.ndarray:
+        """(9 + 3 L, 3) float64 rows of L lamps and the probe, as ``around`` and ``render.shade_at`` read them."""
+        lamps = [row for lamp in self.lamps for row in (lamp.direction, lamp.color, np.full(3, lamp.softness))]
+        return np.concatenate([self.axes, self.probe.reshape(6, 3), lamps])
+
+
+@compiled
+def around(light: np.ndarray, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Colour of the light that reaches a surface facing the unit direction (x, y, z) from all around.
+
+    Args:
+        light: ``Light.table``.
+        x, y, z: see above.
+    """
+    red, green, blue = 0.0, 0.0, 0.0
+    for axis in range(3):
+        along = x * light[AXES + axis, 0] + y * light[AXES + axis, 1] + z * light[AXES + axis, 2]
         # The squares of a unit vector's parts sum to 1: a soft mix of the three sides that are faced.
-        return np.asarray((weight * ~front) @ self.probe[0] + (weight * front) @ self.probe[1])
+        weight, side = along * along, PROBE + axis + (3 if along > 0.0 else 0)
+        red += weight * light[side, 0]
+        green += weight * light[side, 1]
+        blue += weight * light[side, 2]
+    return red, green, blue
 
 
 def fixed_light() -> Light:

@@ -1,4 +1,4 @@
-"""Simple things in a hand or before it: balls, sticks, boxes and cards, met by rays exactly. numpy only.
+"""Simple things in a hand or before it: balls, sticks, boxes and cards, met by rays exactly.
 
 A held thing grows or moves until it touches the skin and is never inside it. Things hide what is behind them from
 colour, depth and mask alike.
@@ -6,6 +6,7 @@ colour, depth and mask alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,9 +14,10 @@ from typing import Literal
 import numpy as np
 
 from handsynth.hand.camera import Camera
-from handsynth.simulator import field
+from handsynth.simulator import coat, field
+from handsynth.simulator.coat import Coat
+from handsynth.simulator.compile import compiled
 from handsynth.simulator.relief import noise
-from handsynth.simulator.skin import Coat
 from handsynth.simulator.surface import Surface
 
 Shape = Literal["ball", "stick", "box"]
@@ -105,14 +107,29 @@ def see_item(item: Item, camera: Camera) -> ItemView:
 
 def item_coat(item: Item, view: ItemView) -> Coat:
     """The look of a thing at M points."""
-    share = np.zeros(len(view.z_mm))
-    if item.pattern_mm > 0 and item.banded:
-        share = np.clip(0.5 + 2 * np.sin(2 * np.pi * view.local_mm[:, 1] / item.pattern_mm), 0, 1)
-    elif item.pattern_mm > 0:
-        share = np.clip(0.5 + 2.5 * noise(item.texture, view.local_mm, item.pattern_mm)[0], 0, 1)
-    albedo = item.colors[0] + share[:, None] * (item.colors[1] - item.colors[0])
-    still = np.zeros(len(share))
-    return Coat(np.clip(albedo, 0.004, 0.97), still + item.gloss, view.normals, np.zeros(3), still)
+    out = np.empty((len(view.z_mm), coat.COLUMNS))
+    _item_coat(item.colors, item.pattern_mm, item.banded, item.gloss, item.texture, view.local_mm, view.normals, out)
+    return Coat(out)
+
+
+@compiled
+def _item_coat(
+    colors: np.ndarray, pattern_mm: float, banded: bool, gloss: float, texture: np.ndarray, places: np.ndarray,
+    normals: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    for i in range(len(places)):
+        share, x, y, z = 0.0, places[i, 0], places[i, 1], places[i, 2]
+        if pattern_mm > 0.0 and banded:
+            share = min(max(0.5 + 2.0 * math.sin(2.0 * math.pi * y / pattern_mm), 0.0), 1.0)
+        elif pattern_mm > 0.0:
+            grain = noise(texture, x, y, z, pattern_mm, pattern_mm, pattern_mm)[0]
+            share = min(max(0.5 + 2.5 * grain, 0.0), 1.0)
+        for channel in range(3):
+            albedo = colors[0, channel] + share * (colors[1, channel] - colors[0, channel])
+            out[i, coat.ALBEDO + channel] = min(max(albedo, coat.DARKEST), coat.LIGHTEST)
+            out[i, coat.NORMAL + channel] = normals[i, channel]
+            out[i, coat.BLEED + channel] = 0.0
+        out[i, coat.GLOSS], out[i, coat.THIN] = gloss, 0.0
 
 
 def solids(items: Sequence[Item]) -> np.ndarray:

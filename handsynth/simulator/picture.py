@@ -6,16 +6,16 @@ is each picture's own.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import numpy as np
 
 from handsynth.hand.camera import Camera
 from handsynth.runtime.seeds import rng as stream
 from handsynth.simulator import background, pictures
-from handsynth.simulator.cloth import Cloth, cloth_coat, draw_cloth
+from handsynth.simulator.cloth import Cloth, draw_cloth
+from handsynth.simulator.complexion import hand_coat
 from handsynth.simulator.environment import Light, draw_light, fixed_light
 from handsynth.simulator.items import item_coat, solids
+from handsynth.simulator.light import blockers
 from handsynth.simulator.looks import Looks
 from handsynth.simulator.palette import draw_palette
 from handsynth.simulator.render import Layer, cast_shadow, composed, shade
@@ -23,9 +23,7 @@ from handsynth.simulator.rigs import Lens
 from handsynth.simulator.scene import Scene
 from handsynth.simulator.sensor import develop, draw_shot, smeared
 from handsynth.simulator.sight import Sight
-from handsynth.simulator.skin import Coat, skin_coat
 from handsynth.simulator.tones import to_linear
-from handsynth.simulator.trace import View
 
 _PROBED = 48  # px of a place that no camera sees, drawn for its light
 _SHADED_WALLS = 0.35  # share of hands near enough to what is behind them to shade it
@@ -95,24 +93,14 @@ def _place(looks: Looks, seed: int, scene: Scene, lens: Lens) -> tuple[np.ndarra
 def _layers(looks: Looks, scene: Scene, camera: Camera, sight: Sight, cloth: Cloth, light: Light) -> list[Layer]:
     """What is to be laid over the place."""
     things = solids(sight.items)
-    layers = []
-
-    def add(view: View, coat: Coat) -> None:
-        color = shade(sight.surfaces, things, view.points, view.normals, coat, light, looks.shadows)
-        layers.append(Layer(view.rows, view.columns, view.z_mm, color))
-
+    layers, bones = [], blockers(sight.surfaces, things)
     for surface, view in zip(sight.surfaces, sight.views, strict=True):
         footprint = float(view.z_mm.mean()) / camera.fx if len(view.z_mm) else 1.0
-        bare, covered = _part(view, ~view.cloth), _part(view, view.cloth)
-        add(bare, skin_coat(scene.skin, surface, bare, footprint))
-        if len(covered.rows):
-            add(covered, cloth_coat(cloth, surface, covered, footprint))
+        coat = hand_coat(scene.skin, cloth, surface, view, footprint)
+        color = shade(bones, view.points, view.normals, coat, light, looks.shadows)
+        layers.append(Layer(view.rows, view.columns, view.z_mm, color))
     for number, (item, seen) in enumerate(zip(sight.items, sight.item_views, strict=True)):
-        others, coat = np.delete(things, number, axis=0), item_coat(item, seen)
-        color = shade(sight.surfaces, others, seen.points, seen.normals, coat, light, looks.shadows)
+        others = blockers(sight.surfaces, np.delete(things, number, axis=0))
+        color = shade(others, seen.points, seen.normals, item_coat(item, seen), light, looks.shadows)
         layers.append(Layer(seen.rows, seen.columns, seen.z_mm, color))
     return layers
-
-
-def _part(view: View, chosen: np.ndarray) -> View:
-    return replace(view, **{field.name: getattr(view, field.name)[chosen] for field in fields(view)})

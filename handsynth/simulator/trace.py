@@ -24,8 +24,9 @@ BLOCK = 4
 """Pixels on a side of a block."""
 _STEPS = 256
 _NEAREST_MM = 20.0  # nothing is seen nearer to the camera
-NUMBERS = 15
-"""Columns of what ``describe`` writes of a pixel."""
+# Columns of what ``describe`` writes of a pixel, see ``View``.
+POINT, NORMAL, PART, ALONG, LENGTH, PALMAR, PLACE, CREASE, NAIL, CLOTH = 0, 3, 6, 7, 8, 9, 10, 13, 14, 15
+NUMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -34,35 +35,74 @@ class View:
 
     Attributes:
         rows, columns: (M,) int64 pixel places, neighbours mostly near each other.
-        points: (M, 3) float64 surface points.
-        z_mm: (M,) float64 camera z.
-        normals: (M, 3) float64 outward.
-        parts: (M,) uint8 mask codes.
-        phalanx: (M,) int64 0 to 14, thumb to pinky and base to tip, of the phalanx seen; -1 on palm, arm and cloth.
-        along_mm, length_mm: (M,) place along the axis of the nearest cone, from its start, and that axis' length; the
-            axis of a last phalanx ends at the centre of its last sphere.
-        palmar: (M,) how much outward is palmar, -1 back to 1 palm: on a phalanx of the direction across its bone, else
-            of the normal.
-        local_mm: (M, 3) place in the hand frame (radial, distal, palmar; a left hand's like a right one's).
-        crease_mm: (M,) depth of the crease the point lies in, 0 on smooth skin.
-        nail_mm: (M,) signed distance to the outline of the finger's nail, negative on the nail; large elsewhere.
-        cloth: (M,) bool, the sleeve.
+        numbers: (M, 16) float64, a row per pixel as ``describe`` writes it.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    points: np.ndarray
-    z_mm: np.ndarray
-    normals: np.ndarray
-    parts: np.ndarray
-    phalanx: np.ndarray
-    along_mm: np.ndarray
-    length_mm: np.ndarray
-    palmar: np.ndarray
-    local_mm: np.ndarray
-    crease_mm: np.ndarray
-    nail_mm: np.ndarray
-    cloth: np.ndarray
+    numbers: np.ndarray
+
+    @property
+    def points(self) -> np.ndarray:
+        """(M, 3) surface points."""
+        return self.numbers[:, POINT : POINT + 3]
+
+    @property
+    def z_mm(self) -> np.ndarray:
+        """(M,) camera z."""
+        return self.numbers[:, POINT + 2]
+
+    @property
+    def normals(self) -> np.ndarray:
+        """(M, 3) outward."""
+        return self.numbers[:, NORMAL : NORMAL + 3]
+
+    @property
+    def parts(self) -> np.ndarray:
+        """(M,) uint8 mask codes."""
+        return self.numbers[:, PART].astype(np.uint8)
+
+    @property
+    def phalanx(self) -> np.ndarray:
+        """(M,) int64 0 to 14, thumb to pinky and base to tip, of the phalanx seen; -1 on palm, arm and cloth."""
+        parts = self.parts.astype(np.int64)
+        return np.where((parts >= FIRST_PHALANX) & (parts < OTHER_BODY), parts - FIRST_PHALANX, -1)
+
+    @property
+    def along_mm(self) -> np.ndarray:
+        """(M,) place along the axis of the nearest cone, from its start."""
+        return self.numbers[:, ALONG]
+
+    @property
+    def length_mm(self) -> np.ndarray:
+        """(M,) length of that axis; that of a last phalanx ends at the centre of its last sphere."""
+        return self.numbers[:, LENGTH]
+
+    @property
+    def palmar(self) -> np.ndarray:
+        """(M,) how much outward is palmar, -1 back to 1 palm: on a phalanx of the direction across its bone, else of
+        the normal."""
+        return self.numbers[:, PALMAR]
+
+    @property
+    def local_mm(self) -> np.ndarray:
+        """(M, 3) place in the hand frame (radial, distal, palmar; a left hand's like a right one's)."""
+        return self.numbers[:, PLACE : PLACE + 3]
+
+    @property
+    def crease_mm(self) -> np.ndarray:
+        """(M,) depth of the crease the point lies in, 0 on smooth skin."""
+        return self.numbers[:, CREASE]
+
+    @property
+    def nail_mm(self) -> np.ndarray:
+        """(M,) signed distance to the outline of the finger's nail, negative on the nail; large elsewhere."""
+        return self.numbers[:, NAIL]
+
+    @property
+    def cloth(self) -> np.ndarray:
+        """(M,) bool, the sleeve."""
+        return self.numbers[:, CLOTH] > 0
 
     def depth_mm(self, height: int, width: int) -> np.ndarray:
         """(H, W) float32 camera z; NaN where the hand is not seen."""
@@ -84,10 +124,9 @@ def trace(surface: Surface, camera: Camera) -> View:
     bent = bent_rays(camera) if camera.distortion else np.empty((0, 0, 2))
     pixels = np.empty((height * width, 2), dtype=np.int64)
     numbers = np.empty((height * width, NUMBERS))
-    cloth = np.empty(height * width, dtype=np.bool_)
-    count = _trace(surface.table, lens, bent, height, width, pixels, numbers, cloth)
-    pixels, numbers, cloth = pixels[:count].copy(), numbers[:count].copy(), cloth[:count].copy()
-    return view_of(pixels[:, 0], pixels[:, 1], numbers, cloth)
+    count = _trace(surface.table, lens, bent, height, width, pixels, numbers)
+    pixels = pixels[:count].copy()
+    return View(pixels[:, 0], pixels[:, 1], numbers[:count].copy())
 
 
 def bent_rays(camera: Camera) -> np.ndarray:
@@ -95,28 +134,6 @@ def bent_rays(camera: Camera) -> np.ndarray:
     height, width = camera.height, camera.width
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
     return np.ascontiguousarray(camera.lift(pixels, np.ones((height, width)))[..., :2])
-
-
-def view_of(rows: np.ndarray, columns: np.ndarray, numbers: np.ndarray, cloth: np.ndarray) -> View:
-    """The view of M pixels: places (M,) and (M,), what ``describe`` wrote of them (M, 15), and whether cloth (M,)."""
-    parts = numbers[:, 6].astype(np.uint8)
-    on_finger = (parts >= FIRST_PHALANX) & (parts < OTHER_BODY)
-    return View(
-        rows=rows,
-        columns=columns,
-        points=numbers[:, 0:3],
-        z_mm=numbers[:, 2],
-        normals=numbers[:, 3:6],
-        parts=parts,
-        phalanx=np.where(on_finger, parts.astype(np.int64) - FIRST_PHALANX, -1),
-        along_mm=numbers[:, 7],
-        length_mm=numbers[:, 8],
-        palmar=numbers[:, 9],
-        local_mm=numbers[:, 10:13],
-        crease_mm=numbers[:, 13],
-        nail_mm=numbers[:, 14],
-        cloth=cloth,
-    )
 
 
 @compiled
@@ -222,14 +239,14 @@ def describe(
     z: float,
     few: np.ndarray,
     out: np.ndarray,
-) -> bool:
-    """Write what ``View`` says of one surface point into out (15,); returns whether it is cloth.
+) -> None:
+    """Write what ``View`` says of one surface point into out (16,), columns as named above.
 
     Args:
         t, rows, trunk, count, values: as for ``field.distance``.
         x, y, z: the point.
         few: (>= count,) unsigned scratch.
-        out: see ``trace``.
+        out: see above.
     """
     few_trunk, few_count = field.skin_rows(t, rows, trunk, count, x, y, z, few)
     nx, ny, nz = field.normal(t, few, few_trunk, few_count, values, x, y, z, NORMAL_STEP_MM)
@@ -251,10 +268,11 @@ def describe(
         palmar = (dx * t[pulp, 0] + dy * t[pulp, 1] + dz * t[pulp, 2]) / size
     else:
         crease = field.palm_groove(t, x, y, z)
-    out[0], out[1], out[2], out[3], out[4], out[5], out[6] = x, y, z, nx, ny, nz, part
-    out[7], out[8], out[9] = along, t[row, field.LENGTH], palmar
-    out[10], out[11], out[12], out[13], out[14] = radial, distal, palm, crease, nail
-    return cloth
+    out[POINT], out[POINT + 1], out[POINT + 2] = x, y, z
+    out[NORMAL], out[NORMAL + 1], out[NORMAL + 2] = nx, ny, nz
+    out[PART], out[ALONG], out[LENGTH], out[PALMAR] = part, along, t[row, field.LENGTH], palmar
+    out[PLACE], out[PLACE + 1], out[PLACE + 2] = radial, distal, palm
+    out[CREASE], out[NAIL], out[CLOTH] = crease, nail, 1.0 if cloth else 0.0
 
 
 @compiled
@@ -303,9 +321,8 @@ def _trace(
     width: int,
     pixels: np.ndarray,
     numbers: np.ndarray,
-    cloth: np.ndarray,
 ) -> int:
-    """Fill pixels (H W, 2), numbers (H W, 15) and cloth (H W,) from the front; returns how many pixels see the hand."""
+    """Fill pixels (H W, 2) and numbers (H W, 16) from the front; returns how many pixels see the hand."""
     rows, values = np.empty(t.shape[0], dtype=np.uint32), np.empty(t.shape[0])
     few, seen = np.empty(t.shape[0], dtype=np.uint32), 0
     for top in range(0, height, BLOCK):
@@ -320,6 +337,6 @@ def _trace(
                     if z > far:
                         continue
                     pixels[seen, 0], pixels[seen, 1] = row, column
-                    cloth[seen] = describe(t, rows, trunk, count, values, x * z, y * z, z, few, numbers[seen])
+                    describe(t, rows, trunk, count, values, x * z, y * z, z, few, numbers[seen])
                     seen += 1
     return seen

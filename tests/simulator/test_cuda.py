@@ -20,6 +20,7 @@ from handsynth.errors import StoreError, UsageError
 from handsynth.hand.camera import Camera
 from handsynth.hand.sample import HandSample
 from handsynth.simulator import field, simulate, trace
+from handsynth.simulator.looks import Looks
 from handsynth.simulator.surface import Surface
 from handsynth.stages.rerender import StoredPoses, rendered, stored_poses, with_people
 from handsynth.stages.simulate import simulate as simulate_stage
@@ -59,6 +60,8 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     samples = list(simulate(settings, 0, 2))
     given, fitted = stored(folder), small(size=16, depth_sensor="structured_light")
     posed = list(rendered(given, fitted))
+    # What else the CPU compiles, before its parts are taken away.
+    list(simulate(small(size=16, looks=Looks(held=1.0, occluders=1.0)), 0, 2))
     if simulated:
         # It gives kernels arrays of its own, which compiled functions do not take.
         for module in (field, trace):
@@ -117,7 +120,7 @@ def compile_for_sm_90() -> None:
     batch = (three, two, types.Array(types.float64, 4, "C"), *(types.int64,) * 3)
     counts = one.copy(dtype=types.int64)
     for kernel, outputs in (
-        (cuda._describe, (counts, counts, two, one.copy(dtype=types.bool_))),
+        (cuda._describe, (counts, counts, two)),
         (cuda._paint, (three.copy(dtype=types.float32), three.copy(dtype=types.uint8))),
     ):
         if toolkit:

@@ -17,21 +17,24 @@ from handsynth.runtime.seeds import rng
 from handsynth.runtime.settings import override
 from handsynth.simulator import SimulatorSettings, simulate
 from handsynth.simulator.background import defocused, draw
-from handsynth.simulator.environment import LUMINANCE, Light, draw_light, fixed_light
+from handsynth.simulator.cloth import draw_cloth
+from handsynth.simulator.complexion import hand_coat
+from handsynth.simulator.environment import LUMINANCE, Light, around, draw_light, fixed_light
 from handsynth.simulator.looks import Kind, Looks, Variety
 from handsynth.simulator.orientation import random_rotations
 from handsynth.simulator.palette import draw_palette
 from handsynth.simulator.pictures import picture
 from handsynth.simulator.relief import bent, lines, noise
 from handsynth.simulator.scene import draw_scene, skin_of
-from handsynth.simulator.skin import draw_skin, skin_coat
-from handsynth.simulator.stretched import stretched
+from handsynth.simulator.skin import draw_skin
+from handsynth.simulator.stretched import FLAT_COLUMNS, PALMAR, PLACE, chain, stretch
 from handsynth.simulator.surface import Surface
 from handsynth.simulator.tones import ita_deg, lab_to_linear, skin_lab, to_linear, to_srgb
 from handsynth.simulator.trace import trace
 from tests.simulator.scenes import BARE, drawn, small
 
 KINDS = get_args(Kind)
+CLOTH = draw_cloth(rng(0, "cloth"))
 
 
 def lab(linear: np.ndarray) -> np.ndarray:
@@ -74,7 +77,7 @@ def test_people_differ_and_dark_hands_have_light_palms() -> None:
 def test_skin_stays_on_the_hand_wherever_it_goes(side: str) -> None:
     scene, surface, camera = drawn(1, side=side)
     view = trace(surface, camera)
-    coat = skin_coat(scene.skin, surface, view, 1.0)
+    coat = hand_coat(scene.skin, CLOTH, surface, view, 1.0)
     assert coat.albedo.min() > 0
     assert coat.albedo.max() < 1
     assert coat.gloss.min() >= 0
@@ -83,8 +86,9 @@ def test_skin_stays_on_the_hand_wherever_it_goes(side: str) -> None:
     for turn in (random_rotations(rng(0, "turn"), 1)[0], np.diag([-1.0, 1, 1])):
         shift = np.array([20.0, -30, 50])
         moved = Surface.of(surface.cones.moved(turn, shift))
-        seen = replace(view, points=view.points @ turn.T + shift, normals=view.normals @ turn.T)
-        again = skin_coat(scene.skin, moved, seen, 1.0)
+        numbers = view.numbers.copy()
+        numbers[:, :6] = np.concatenate([view.points @ turn.T + shift, view.normals @ turn.T], axis=1)
+        again = hand_coat(scene.skin, CLOTH, moved, replace(view, numbers=numbers), 1.0)
         np.testing.assert_allclose(again.albedo, coat.albedo, atol=1e-6)
         np.testing.assert_allclose(again.normals, coat.normals @ turn.T, atol=1e-6)
 
@@ -95,7 +99,10 @@ def test_skin_has_no_seams_where_bones_meet(side: str) -> None:
     for index in range(3):
         _, surface, camera = drawn(index, side=side, size=192)
         view = trace(surface, camera)
-        flat = stretched(surface.cones, view)
+        bones, flat = chain(surface.cones), np.empty((len(view.rows), FLAT_COLUMNS))
+        for seen, phalanx, out in zip(view.numbers, view.phalanx, flat, strict=True):
+            stretch(bones, seen, int(phalanx), out)
+        places, palmar = flat[:, PLACE : PLACE + 3], flat[:, PALMAR]
         at = np.full((192, 192), -1)
         at[view.rows, view.columns] = np.arange(len(view.rows))
         here, there = at[:, :-1].ravel(), at[:, 1:].ravel()
@@ -105,17 +112,17 @@ def test_skin_has_no_seams_where_bones_meet(side: str) -> None:
         same_chain = (view.phalanx[here] // 3 == view.phalanx[there] // 3) | (view.phalanx[[here, there]].min(0) < 0)
         seam = (view.phalanx[here] != view.phalanx[there]) & same_chain & (apart < 2)
         assert seam.sum() > 20
-        jump = np.linalg.norm(flat.places[here] - flat.places[there], axis=-1)
+        jump = np.linalg.norm(places[here] - places[there], axis=-1)
         assert np.median(jump[seam]) < 2
-        assert np.median(np.abs(flat.palmar[here] - flat.palmar[there])[seam]) < 0.25
+        assert np.median(np.abs(palmar[here] - palmar[there])[seam]) < 0.25
         still = view.phalanx < 0
-        np.testing.assert_allclose(flat.places[still], view.local_mm[still], atol=1e-9)
+        np.testing.assert_allclose(places[still], view.local_mm[still], atol=1e-9)
 
 
 def test_fine_relief_goes_where_pixels_cannot_show_it() -> None:
     scene, surface, camera = drawn(1)
     view = trace(surface, camera)
-    near, far = (skin_coat(replace(scene.skin, veins=0), surface, view, footprint) for footprint in (0.1, 20.0))
+    near, far = (hand_coat(replace(scene.skin, veins=0), CLOTH, surface, view, footprint) for footprint in (0.1, 20.0))
     off = [1 - (coat.normals * view.normals).sum(-1).mean() for coat in (near, far)]
     assert off[1] < 0.05 * off[0]
 
@@ -126,9 +133,9 @@ def test_nails_have_their_own_colour() -> None:
     nail = view.nail_mm < -0.6
     assert nail.sum() > 5
     painted = replace(scene.skin, nail=np.array([0.0, 0.0, 0.9]), painted=True)
-    blue = skin_coat(painted, surface, view, 1.0).albedo
+    blue = hand_coat(painted, CLOTH, surface, view, 1.0).albedo
     assert (blue[nail, 2] > 0.8).all()
-    plain = skin_coat(scene.skin, surface, view, 1.0).albedo
+    plain = hand_coat(scene.skin, CLOTH, surface, view, 1.0).albedo
     assert np.array_equal(blue[view.nail_mm > 0], plain[view.nail_mm > 0])
     assert (plain[nail, 0] > plain[nail, 2]).all()
 
@@ -137,22 +144,28 @@ def test_noise_is_smooth_and_knows_its_slope() -> None:
     random = rng(1, "noise")
     texture = random.uniform(-1, 1, (8, 8, 8)).astype(np.float32)
     places, cell = random.uniform(-50, 50, (200, 3)), np.array([3.0, 5.0, 7.0])
-    value, slope = noise(texture, places, cell)
+
+    def at(places: np.ndarray) -> np.ndarray:
+        return np.array([noise(texture, *place, *cell) for place in places])
+
+    value, slope = at(places)[:, 0], at(places)[:, 1:]
     assert np.abs(value).max() <= 1
     assert value.std() > 0.2
     step = 1e-5
     for axis in range(3):
-        ahead, _ = noise(texture, places + step * np.eye(3)[axis], cell)
+        ahead = at(places + step * np.eye(3)[axis])[:, 0]
         np.testing.assert_allclose((ahead - value) / step, slope[:, axis], atol=1e-3)
-    np.testing.assert_allclose(noise(texture, places + 8 * cell, cell)[0], value, atol=1e-9)  # it repeats
-    strength, _ = lines(value, slope, 1.0, 3.0)
-    assert 0 <= strength.min() <= strength.max() <= 1
-    normals = np.tile([0.0, 0.0, 1.0], (200, 1))
-    assert np.array_equal(bent(normals, np.zeros((200, 3))), normals)
+    np.testing.assert_allclose(at(places + 8 * cell)[:, 0], value, atol=1e-9)  # it repeats
+    strength = [lines(*number, 1.0, 3.0)[0] for number in at(places)]
+    assert 0 <= min(strength) <= max(strength) <= 1
+    assert bent(0.0, 0.0, 1.0, 0.0, 0.0, 0.0) == (0.0, 0.0, 1.0)
     # A height that rises along x leans the normal back by its slope.
-    np.testing.assert_allclose(
-        bent(normals[:1], np.array([[1.0, 0, 5]]))[0], np.array([-1, 0, 1]) / np.sqrt(2), atol=1e-9
-    )
+    np.testing.assert_allclose(bent(0.0, 0.0, 1.0, 1.0, 0.0, 5.0), np.array([-1, 0, 1]) / np.sqrt(2), atol=1e-9)
+
+
+def light_around(light: Light, ways: np.ndarray) -> np.ndarray:
+    """(M, 3) light that reaches surfaces facing (M, 3) directions from all around."""
+    return np.array([around(light.table, *way) for way in ways])
 
 
 def white_in(light: Light) -> np.ndarray:
@@ -160,19 +173,19 @@ def white_in(light: Light) -> np.ndarray:
     ways = random_rotations(rng(0, "ways"), 200)[:, 2]
     ways = ways[ways[:, 2] < 0]
     lamps = sum(np.maximum(ways @ lamp.direction, 0)[:, None] * lamp.color for lamp in light.lamps)
-    return np.asarray((light.around(ways) + lamps).mean(0))
+    return np.asarray((light_around(light, ways) + lamps).mean(0))
 
 
 def test_a_probe_mixes_its_sides_and_turns_with_the_scene() -> None:
     light = draw_light(rng(0, "light"), rng(0, "place").random((20, 20, 3)), (0.3, 0.6))
     ways = random_rotations(rng(1, "ways"), 50)[:, 0]
     even = replace(light, probe=np.full((2, 3, 3), 0.4))
-    np.testing.assert_allclose(even.around(ways), 0.4)
-    np.testing.assert_allclose(light.around(np.array([[0.0, 1, 0]]))[0], light.probe[1, 1])
-    np.testing.assert_allclose(light.around(np.array([[0.0, 0, -1]]))[0], light.probe[0, 2])
+    np.testing.assert_allclose(light_around(even, ways), 0.4)
+    np.testing.assert_allclose(light_around(light, np.array([[0.0, 1, 0]]))[0], light.probe[1, 1])
+    np.testing.assert_allclose(light_around(light, np.array([[0.0, 0, -1]]))[0], light.probe[0, 2])
     turn = random_rotations(rng(2, "turn"), 1)[0]
     turned = light.turned(turn)
-    np.testing.assert_allclose(turned.around(ways @ turn.T), light.around(ways), atol=1e-12)
+    np.testing.assert_allclose(light_around(turned, ways @ turn.T), light_around(light, ways), atol=1e-12)
     np.testing.assert_allclose(turned.lamps[0].direction, turn @ light.lamps[0].direction)
 
 

@@ -6,19 +6,18 @@ is each picture's own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from handsynth.hand.camera import Camera
 from handsynth.runtime.seeds import rng as stream
 from handsynth.simulator import background, pictures
-from handsynth.simulator.cloth import Cloth, draw_cloth
-from handsynth.simulator.complexion import hand_coat
-from handsynth.simulator.environment import Light, draw_light, fixed_light
-from handsynth.simulator.items import item_coat, solids
-from handsynth.simulator.light import blockers
+from handsynth.simulator.cloth import draw_cloth
+from handsynth.simulator.environment import draw_light, fixed_light
 from handsynth.simulator.looks import Looks
+from handsynth.simulator.paint import Paint
 from handsynth.simulator.palette import draw_palette
-from handsynth.simulator.render import Layer, cast_shadow, composed, shade
+from handsynth.simulator.render import cast_shadow, composed
 from handsynth.simulator.rigs import Lens
 from handsynth.simulator.scene import Scene
 from handsynth.simulator.sensor import develop, draw_shot, smeared
@@ -29,29 +28,52 @@ _PROBED = 48  # px of a place that no camera sees, drawn for its light
 _SHADED_WALLS = 0.35  # share of hands near enough to what is behind them to shade it
 
 
-def picture(looks: Looks, seed: int, scene: Scene, lens: Lens, sight: Sight) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB that a lens of the scene's rig takes.
+@dataclass(frozen=True)
+class Stage:
+    """What is around the hands of a picture, before anybody looks at them.
+
+    Attributes:
+        place: (H, W, 3) float32 linear light from what is behind them.
+        paint: what colours them, lit as the place is.
+    """
+
+    place: np.ndarray
+    paint: Paint
+
+
+def draw_stage(looks: Looks, seed: int, scene: Scene, lens: Lens) -> Stage:
+    """Place, light and cloth for a lens of the scene's rig.
 
     Args:
         looks: settings.
         seed: of the simulation.
         scene: what is there.
         lens: one of the rig's.
-        sight: what the lens' camera sees of the scene.
     """
     looks = looks.settled()
-    camera, side = lens.camera, max(lens.camera.height, lens.camera.width)
     place, probed = _place(looks, seed, scene, lens)
     light = fixed_light()
     if "lights" not in looks.without:
         light = draw_light(_stream(seed, scene, "light"), probed, looks.lamp_share)
     light = light.turned(np.array(lens.from_scene.rotation))
+    return Stage(place, Paint(scene.skin, draw_cloth(_stream(seed, scene, "cloth")), light, looks.shadows))
+
+
+def picture(looks: Looks, seed: int, scene: Scene, lens: Lens, stage: Stage, sight: Sight) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB that a lens of the scene's rig takes.
+
+    Args:
+        looks, seed, scene, lens: as for ``draw_stage``.
+        stage: what that gave.
+        sight: what the lens' camera sees of the scene, painted with the stage's paint.
+    """
+    looks, place = looks.settled(), stage.place
+    camera, side = lens.camera, max(lens.camera.height, lens.camera.width)
     shot = draw_shot(_stream(seed, scene, "shot"), looks)
     random = _stream(seed, scene, "wall")
     if random.random() < _SHADED_WALLS and looks.shadows and "lights" not in looks.without:
-        place = cast_shadow(place, sight.owner >= 0, light, random)
-    cloth = draw_cloth(_stream(seed, scene, "cloth"))
-    front = composed(_layers(looks, scene, camera, sight, cloth, light), camera.height, camera.width)
+        place = cast_shadow(place, sight.owner >= 0, stage.paint.light, random)
+    front = composed(sight.layers, camera.height, camera.width)
     front = background.defocused(front, shot.defocus * side)
     way = shot.motion * side
     front = front if shot.shaken else smeared(front, way)
@@ -88,19 +110,3 @@ def _place(looks: Looks, seed: int, scene: Scene, lens: Lens) -> tuple[np.ndarra
         probed = drawn("around", camera.height, camera.width + max(slides) - min(slides))
         image = np.ascontiguousarray(probed[:, offset : offset + camera.width])
     return background.defocused(to_linear(image).astype(np.float32), blur), to_linear(probed)
-
-
-def _layers(looks: Looks, scene: Scene, camera: Camera, sight: Sight, cloth: Cloth, light: Light) -> list[Layer]:
-    """What is to be laid over the place."""
-    things = solids(sight.items)
-    layers, bones = [], blockers(sight.surfaces, things)
-    for surface, view in zip(sight.surfaces, sight.views, strict=True):
-        footprint = float(view.z_mm.mean()) / camera.fx if len(view.z_mm) else 1.0
-        coat = hand_coat(scene.skin, cloth, surface, view, footprint)
-        color = shade(bones, view.points, view.normals, coat, light, looks.shadows)
-        layers.append(Layer(view.rows, view.columns, view.z_mm, color))
-    for number, (item, seen) in enumerate(zip(sight.items, sight.item_views, strict=True)):
-        others = blockers(sight.surfaces, np.delete(things, number, axis=0))
-        color = shade(others, seen.points, seen.normals, item_coat(item, seen), light, looks.shadows)
-        layers.append(Layer(seen.rows, seen.columns, seen.z_mm, color))
-    return layers

@@ -28,12 +28,20 @@ _DARK = 1e-300  # no share of a lamp, where a logarithm is taken
 
 @dataclass(frozen=True)
 class Layer:
-    """What M pixels see of one body: their places, camera z in mm and linear colours (M, 3)."""
+    """What M pixels see of one body.
+
+    Attributes:
+        rows, columns: (M,) their places.
+        z_mm: (M,) camera z.
+        parts: (M,) uint8 mask codes; 0 of a thing.
+        color: (M, 3) linear, None where nobody asked for it.
+    """
 
     rows: np.ndarray
     columns: np.ndarray
     z_mm: np.ndarray
-    color: np.ndarray
+    parts: np.ndarray
+    color: np.ndarray | None
 
 
 def shade(
@@ -126,6 +134,7 @@ def composed(layers: Sequence[Layer], height: int, width: int) -> np.ndarray:
     out = np.zeros((height, width, 4), dtype=np.float32)
     nearest = np.full((height, width), np.inf)
     for layer in layers:
+        assert layer.color is not None
         front = layer.z_mm < nearest[layer.rows, layer.columns]
         rows, columns = layer.rows[front], layer.columns[front]
         nearest[rows, columns] = layer.z_mm[front]

@@ -67,7 +67,7 @@ def fitted_scene(
 def render_fitted(settings: SimulatorSettings, scenes: Sequence[Scene], device: Device) -> Iterator[HandSample]:
     """The sample of each ``fitted_scene``, which has no words of its own yet.
 
-    With device ``cuda`` a GPU traces the hands of several scenes at once; results then differ by rounding.
+    With device ``cuda`` a GPU traces and paints the hands of several scenes at once; results then differ by rounding.
 
     Raises:
         UsageError: there is no GPU.

@@ -16,14 +16,14 @@ from handsynth.imaging.registration import register_depth
 from handsynth.runtime.cluster import one_thread
 from handsynth.runtime.seeds import rng as stream
 from handsynth.simulator.depth_sensor import measure
-from handsynth.simulator.picture import picture
+from handsynth.simulator.picture import Stage, draw_stage, picture
 from handsynth.simulator.rigs import Lens, view_count
 from handsynth.simulator.scene import Scene, SimulatorSettings, draw_scene
 from handsynth.simulator.sight import Device, Glance, Sight, see_all
 from handsynth.simulator.words import Words
 
 BATCH = 16
-"""Moments, or fitted poses, that a GPU traces together."""
+"""Moments, or fitted poses, whose hands a GPU traces and paints together."""
 _SEEN_SHARE = 0.3
 _NEAR_SURFACE_MM = 6.0
 _WINDOW_MM = 4.0
@@ -40,7 +40,7 @@ def simulate(settings: SimulatorSettings, start: int, stop: int, device: Device 
 
     Joints and keypoints are exact and labelled; depth is exact camera z unless the settings name a sensor; rgb, depth
     and mask are there as far as the camera's dataset has them. Views come first to last, hands left before right.
-    With device ``cuda`` a GPU traces the hands of several moments at once; results then differ by rounding.
+    With device ``cuda`` a GPU traces and paints the hands of several moments at once; results then differ by rounding.
 
     Raises:
         UsageError: the range is empty backwards or starts below 0; there is no GPU.
@@ -73,52 +73,60 @@ class Shot:
 def photographs(
     settings: SimulatorSettings, shots: Sequence[Shot], device: Device = "cpu"
 ) -> Iterator[list[HandSample]]:
-    """The samples of each shot, one per hand of its scene; on a GPU the hands of all shots are traced together.
+    """The samples of each shot, one per hand of its scene; on a GPU the hands of all shots are traced and
+    painted together.
 
     Args:
         settings: of the looks and the depth sensor.
         shots: what is photographed.
-        device: what traces the hands.
+        device: what traces and paints the hands.
 
     Raises:
         UsageError: there is no GPU.
     """
-    glances = [_glances(settings, shot) for shot in shots]
+    # The arrays are small, and threads waiting for each other cost many times more.
+    with one_thread():
+        stages = [_stage(settings, shot) for shot in shots]
+    glances = [_glances(settings, shot, stage) for shot, stage in zip(shots, stages, strict=True)]
     sights = see_all([glance for some in glances for glance in some], device)
-    for shot, some in zip(shots, glances, strict=True):
-        # The arrays are small, and threads waiting for each other cost many times more.
+    for shot, stage, some in zip(shots, stages, glances, strict=True):
         with one_thread():
-            samples = _developed(settings, shot, list(islice(sights, len(some))))
+            samples = _developed(settings, shot, stage, list(islice(sights, len(some))))
         yield samples
 
 
-def _glances(settings: SimulatorSettings, shot: Shot) -> list[Glance]:
+def _stage(settings: SimulatorSettings, shot: Shot) -> Stage | None:
+    """What is around the hands, if there is a colour camera."""
+    return draw_stage(settings.looks, settings.seed, shot.scene, shot.lens) if shot.scene.rig.color else None
+
+
+def _glances(settings: SimulatorSettings, shot: Shot, stage: Stage | None) -> list[Glance]:
     """What has to be seen for the samples of a shot: the colour camera's picture, then the depth sensor's own if any.
 
     Exact depth at the colour pixels needs no other camera.
     """
     scene, lens = shot.scene, shot.lens
-    glances = [Glance(scene, lens.from_scene, lens.camera)]
+    glances = [Glance(scene, lens.from_scene, lens.camera, stage.paint if stage else None)]
     apart = settings.depth_sensor != "none" or not scene.rig.registered
     if scene.rig.depth and lens.depth_camera is not None and apart:
         glances.append(Glance(scene, lens.depth_from_color.compose(lens.from_scene), lens.depth_camera))
     return glances
 
 
-def _developed(settings: SimulatorSettings, shot: Shot, sights: Sequence[Sight]) -> list[HandSample]:
+def _developed(
+    settings: SimulatorSettings, shot: Shot, stage: Stage | None, sights: Sequence[Sight]
+) -> list[HandSample]:
     """The samples of one shot from what was seen, as ``_glances`` lists it."""
     scene, lens = shot.scene, shot.lens
     camera, rig, sight = lens.camera, scene.rig, sights[0]
-    height, width = camera.height, camera.width
     depth, owner = sight.depth_mm, sight.owner
-    rgb = picture(settings.looks, settings.seed, scene, lens, sight) if rig.color else None
+    rgb = picture(settings.looks, settings.seed, scene, lens, stage, sight) if stage else None
     apart = lens.depth_camera is not None and not rig.registered
     measured = _measured(settings, scene, lens, sights[-1].depth_mm) if rig.depth else None
     samples = []
-    for number, (hand, view) in enumerate(zip(scene.hands, sight.views, strict=True)):
-        mask = view.mask(height, width)
+    for number, hand in enumerate(scene.hands):
         # To this hand, the other one is somebody else's body.
-        mask = np.where(owner == number, mask, np.where(owner >= 0, OTHER_BODY, 0)).astype(np.uint8)
+        mask = np.where((owner >= 0) & (owner != number), np.uint8(OTHER_BODY), sight.parts)
         joints = lens.from_scene.apply(hand.joints_mm).astype(np.float32)
         keypoints = camera.project(joints)
         visible = _visible(joints, keypoints, hand.radii_mm, mask, depth, camera)

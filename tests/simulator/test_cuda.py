@@ -19,8 +19,24 @@ from handsynth.cli import app
 from handsynth.errors import StoreError, UsageError
 from handsynth.hand.camera import Camera
 from handsynth.hand.sample import HandSample
-from handsynth.simulator import field, simulate, trace
+from handsynth.runtime.seeds import rng
+from handsynth.simulator import (
+    cloth,
+    complexion,
+    environment,
+    field,
+    light,
+    paint,
+    relief,
+    render,
+    simulate,
+    stretched,
+    trace,
+)
+from handsynth.simulator.cloth import draw_cloth
+from handsynth.simulator.cones import Sleeve
 from handsynth.simulator.looks import Looks
+from handsynth.simulator.skin import draw_skin
 from handsynth.simulator.surface import Surface
 from handsynth.stages.rerender import StoredPoses, rendered, stored_poses, with_people
 from handsynth.stages.simulate import simulate as simulate_stage
@@ -41,6 +57,26 @@ def pairs() -> tuple[list[Surface], list[Camera]]:
     return [one, other, one, other, other], [camera, second, BENT, replace(camera, cx=-900.0), replace(BENT, cx=900.0)]
 
 
+def sitting(surfaces: list[Surface], cameras: list[Camera]) -> list[paint.Sitter]:
+    """Hands in all their colours: in sleeves, shaded by others and not, under one lamp and two, and without paint."""
+    hairy = [draw_skin(rng(number, "skin"), (-20, 20), hairy=1.0, polish=number % 2) for number in range(2)]
+    single = environment.fixed_light()
+    double = replace(single, lamps=(*single.lamps, environment.Lamp(np.array([0.6, 0.0, -0.8]), np.ones(3), 0.1)))
+    sleeves = [draw_cloth(rng(number, "cloth")) for number in range(2)]
+    first = paint.Paint(hairy[0], replace(sleeves[0], stripe_mm=7.0), double, True)
+    second = paint.Paint(hairy[1], sleeves[1], single, True)
+    dressed = [Surface.of(replace(surface.cones, sleeve=Sleeve(15.0, 4.0))) for surface in surfaces]
+    both = light.blockers(dressed[:2])
+    return [
+        paint.Sitter(dressed[0], cameras[0], both, first),
+        paint.Sitter(surfaces[1], cameras[1], light.blockers(surfaces[1:2]), second),
+        paint.Sitter(dressed[2], cameras[2], light.blockers(dressed[2:3]), replace(second, shadows=False)),
+        paint.Sitter(surfaces[3], cameras[3], both, first),
+        paint.Sitter(surfaces[4], cameras[4], both, second),
+        paint.Sitter(surfaces[0], cameras[0], both, None),
+    ]
+
+
 def stored(folder: Path) -> StoredPoses:
     """Four hands of two people in a store; nobody knows the side of one."""
     samples = list(simulate(small(size=16, subjects=2), 0, 4))
@@ -55,7 +91,9 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     from handsynth.simulator import cuda
 
     surfaces, cameras = pairs()
+    sitters = sitting(surfaces, cameras)
     expected = [trace.trace(surface, camera) for surface, camera in zip(surfaces, cameras, strict=True)]
+    layers = [paint.painted(sitter) for sitter in sitters]
     settings = small(size=16, side="both")
     samples = list(simulate(settings, 0, 2))
     given, fitted = stored(folder), small(size=16, depth_sensor="structured_light")
@@ -64,29 +102,31 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
     list(simulate(small(size=16, looks=Looks(held=1.0, occluders=1.0)), 0, 2))
     if simulated:
         # It gives kernels arrays of its own, which compiled functions do not take.
-        for module in (field, trace):
+        for module in (field, trace, light, relief, stretched, cloth, complexion, environment, render):
             for name, function in list(vars(module).items()):
                 setattr(module, name, getattr(function, "py_func", function))
         cuda._MOST_PIXELS = 600  # the three pictures of 16 x 16 px take two launches
     near = 0.0 if simulated else NEAR
-    views = cuda.trace_batch(surfaces, cameras)
-    assert [len(view.rows) for view in views][3:] == [0, 0]
-    for view, right in zip(views, expected, strict=True):
-        for column in fields(view):
-            ours, theirs = getattr(view, column.name), getattr(right, column.name)
-            assert ours.dtype == theirs.dtype
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=near, err_msg=column.name)
+    again = cuda.paint_batch(sitters)
+    assert [len(layer.rows) for layer in again][3:5] == [0, 0]
+    for layer, right in zip(again, layers, strict=True):
+        for column in fields(layer):
+            ours, theirs = getattr(layer, column.name), getattr(right, column.name)
+            assert (ours is None) == (theirs is None)
+            if ours is not None:
+                assert ours.dtype == theirs.dtype
+                np.testing.assert_allclose(ours, theirs, rtol=0, atol=near, err_msg=column.name)
     depth, parts = (image.copy_to_host() for image in cuda.depth_and_parts(surfaces[:2], cameras[:2]))
     for number in range(2):
         np.testing.assert_allclose(depth[number], expected[number].depth_mm(16, 16), rtol=1e-7)
         assert np.array_equal(parts[number], expected[number].mask(16, 16))
     with pytest.raises(UsageError, match="cameras of one size, found 2 sizes"):
         cuda.depth_and_parts(surfaces, cameras)
-    again = list(simulate(settings, 0, 2, "cuda"))
-    assert len(again) == len(samples) == 4
+    samples_again = list(simulate(settings, 0, 2, "cuda"))
+    assert len(samples_again) == len(samples) == 4
     if simulated:
-        assert all(equal(one, other) for one, other in zip(again, samples, strict=True))
-    with patch.object(cuda, "trace_batch", wraps=cuda.trace_batch) as launches:
+        assert all(equal(one, other) for one, other in zip(samples_again, samples, strict=True))
+    with patch.object(cuda, "paint_batch", wraps=cuda.paint_batch) as launches:
         posed_again = list(rendered(given, fitted, "cuda"))
     assert [len(call.args[0]) for call in launches.call_args_list] == [3]  # the hands of all people together
     assert [type(item) for item in posed_again] == [HandSample, HandSample, Reject, HandSample]
@@ -101,14 +141,14 @@ def compare_with_the_cpu(folder: Path, simulated: bool) -> None:
 
 
 def compile_for_sm_90() -> None:
-    """Types and lowers both kernels; where a CUDA toolkit is installed, compiles them down to PTX."""
+    """Types and lowers all kernels; where a CUDA toolkit is installed, compiles them down to PTX."""
     from numba import types
     from numba.cuda import compile_ptx, dispatcher
     from numba.cuda.compiler import compile_cuda
     from numba.cuda.cuda_paths import get_cuda_paths
     from numba.cuda.cudadrv import nvvm
 
-    from handsynth.simulator import cuda
+    from handsynth.simulator import cuda_kernels
 
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
     toolkit = nvvm.is_available() and get_cuda_paths()["libdevice"].info
@@ -116,18 +156,23 @@ def compile_for_sm_90() -> None:
         # What lowering asks the library for.
         layout = "e-p:64:64:64-i64:64-i128:128-v16:16-v32:32-n16:32:64"
         nvvm.NVVM = lambda: SimpleNamespace(data_layout=layout, get_ir_version=lambda: (2, 0, 3, 1))
-    one, two, three = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3))
-    batch = (three, two, types.Array(types.float64, 4, "C"), *(types.int64,) * 3)
-    counts = one.copy(dtype=types.int64)
-    for kernel, outputs in (
-        (cuda._describe, (counts, counts, two)),
-        (cuda._paint, (three.copy(dtype=types.float32), three.copy(dtype=types.uint8))),
+    one, two, three, four = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3, 4))
+    batch = (three, two, four, *(types.int64,) * 3)
+    texture, whole = four.copy(dtype=types.float32), types.int64
+    points = (two, one.copy(dtype=whole), two.copy(dtype=whole))
+    for kernel, arguments in (
+        (cuda_kernels.describe, (*batch, one, one.copy(dtype=types.uint8), two)),
+        (cuda_kernels.depth_and_parts, (*batch, three.copy(dtype=types.float32), three.copy(dtype=types.uint8))),
+        (
+            cuda_kernels.color,
+            (*points, three, three, two, texture, two, texture, three, three, two.copy(dtype=whole), two),
+        ),
     ):
         if toolkit:
-            ptx, _ = compile_ptx(kernel.py_func, batch + outputs, cc=(9, 0))
+            ptx, _ = compile_ptx(kernel.py_func, arguments, cc=(9, 0))
             assert ".target sm_90" in ptx
         else:
-            assert compile_cuda(kernel.py_func, types.void, batch + outputs, cc=(9, 0)).signature is not None
+            assert compile_cuda(kernel.py_func, types.void, arguments, cc=(9, 0)).signature is not None
 
 
 def apart(call: str, **environment: str) -> None:

@@ -41,7 +41,7 @@ def draw_palette(rng: np.random.Generator) -> Palette:
 def ramp(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """(H, W, 1) from 0 to 1 along a drawn direction."""
     angle = rng.uniform(0, 2 * np.pi)
-    v, u = np.mgrid[0:height, 0:width].astype(np.float32)
+    v, u = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     out = u / width * np.cos(angle) + v / height * np.sin(angle)
     low, high = out.min(), out.max()
     return np.asarray((out - low) / max(high - low, 1e-6), dtype=np.float32)[..., None]

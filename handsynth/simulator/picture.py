@@ -98,8 +98,8 @@ def _place(looks: Looks, seed: int, scene: Scene, lens: Lens) -> tuple[np.ndarra
     def drawn(purpose: str, height: int, width: int) -> np.ndarray:
         own = _stream(seed, scene, purpose)
         if looks.background_folder is not None:
-            return pictures.picture(own, looks.background_folder, height, width)
-        return background.draw(own, kind, palette, height, width)
+            return to_linear(pictures.picture(own, looks.background_folder, height, width))
+        return to_linear(background.draw(own, kind, palette, height, width))
 
     if scene.rig.calibrated:  # every camera looks at another wall of one place
         image, probed = drawn(f"wall {lens.name}", camera.height, camera.width), drawn("around", _PROBED, _PROBED)
@@ -109,4 +109,4 @@ def _place(looks: Looks, seed: int, scene: Scene, lens: Lens) -> tuple[np.ndarra
         offset = slides[[o.name for o in lenses].index(lens.name)] - min(slides)
         probed = drawn("around", camera.height, camera.width + max(slides) - min(slides))
         image = np.ascontiguousarray(probed[:, offset : offset + camera.width])
-    return background.defocused(to_linear(image).astype(np.float32), blur), to_linear(probed)
+    return background.defocused(image.astype(np.float32), blur), probed

@@ -172,13 +172,16 @@ def _measured(settings: SimulatorSettings, scene: Scene, lens: Lens, depth_mm: n
     return measured
 
 
-_PARTS_AT: tuple[frozenset[int], ...] = tuple(
-    frozenset(code for code, bone in enumerate(PHALANGES, start=3) if joint in bone)
-    | ({PALM_PART} if joint == WRIST or joint in BASES else frozenset())
-    | ({OTHER_BODY} if joint == WRIST else frozenset())
-    for joint in range(J)
-)
-"""Mask codes of the parts that meet in each joint."""
+def _meets(joint: int) -> list[bool]:
+    """Whether the part of each mask code is one of those that meet in a joint."""
+    codes = {code for code, bone in enumerate(PHALANGES, start=3) if joint in bone}
+    codes |= {PALM_PART} if joint == WRIST or joint in BASES else set()
+    codes |= {OTHER_BODY} if joint == WRIST else set()
+    return [code in codes for code in range(OTHER_BODY + 1)]
+
+
+_MEETS = np.array([_meets(joint) for joint in range(J)])
+"""(21, 19) bool, by joint and mask code."""
 
 
 def _visible(
@@ -199,7 +202,7 @@ def _visible(
         if not (0 <= column < width and 0 <= row < height):
             continue
         window = np.s_[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
-        known = np.isin(mask[window], list(_PARTS_AT[joint]))
-        near = np.abs(np.nan_to_num(depth_mm[window], nan=np.inf) - z) < radii_mm[joint] + _NEAR_SURFACE_MM
-        out[joint] = (known & near).mean() >= _SEEN_SHARE
+        near = np.abs(depth_mm[window] - z) < radii_mm[joint] + _NEAR_SURFACE_MM  # never where nothing is
+        seen = _MEETS[joint][mask[window]] & near
+        out[joint] = np.count_nonzero(seen) / seen.size >= _SEEN_SHARE
     return out

@@ -13,6 +13,7 @@ from handsynth.simulator.palette import Palette, cloud, ramp
 from handsynth.simulator.tones import lab_to_linear, skin_lab, to_srgb
 
 _FINE = 4  # bits below the pixel in drawn corners
+_CIRCLE = np.stack([np.cos(np.arange(24) * (2 * np.pi / 24)), np.sin(np.arange(24) * (2 * np.pi / 24))], axis=-1)
 
 
 def room(rng: np.random.Generator, palette: Palette, height: int, width: int) -> np.ndarray:
@@ -181,12 +182,12 @@ def _package(
 ) -> None:
     """A can, bottle or box with a label; round ones are darker at their sides."""
     strips = max(int(min(wide, 9)), 1) if round_ else 1
-    for strip in range(strips):
-        across = (strip + 0.5) / strips
-        light = 0.55 + 0.65 * np.sqrt(max(1 - (2.2 * across - 1.0) ** 2 / 1.45, 0)) if round_ else 1.0
+    across = (np.arange(strips) + 0.5) / strips
+    light = 0.55 + 0.65 * np.sqrt(np.maximum(1 - (2.2 * across - 1.0) ** 2 / 1.45, 0)) if round_ else np.ones(1)
+    for strip, (bare, covered) in enumerate(zip(light[:, None] * color, light[:, None] * label, strict=True)):
         left = x + strip * wide / strips
-        _box(image, left, y, wide / strips + 1, high, color * light)
-        _box(image, left, y + 0.3 * high, wide / strips + 1, 0.35 * high, label * light)
+        _box(image, left, y, wide / strips + 1, high, bare)
+        _box(image, left, y + 0.3 * high, wide / strips + 1, 0.35 * high, covered)
     if wide > 5:
         _box(image, x + 0.25 * wide, y + 0.38 * high, 0.5 * wide, max(0.06 * high, 1), color)
         _box(image, x + 0.2 * wide, y + 0.52 * high, 0.35 * wide, max(0.04 * high, 1), color * 0.6)
@@ -199,17 +200,23 @@ def _filled(color: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _box(image: np.ndarray, x: float, y: float, wide: float, high: float, color: np.ndarray) -> None:
     """Paint a rectangle in place, cut at whole pixels."""
-    rows = slice(max(round(y), 0), max(round(y + high), 0))
-    image[rows, max(round(x), 0) : max(round(x + wide), 0)] = np.clip(color, 0, 1)
+    left, top = max(round(x), 0), max(round(y), 0)
+    right, bottom = max(round(x + wide), 0), max(round(y + high), 0)
+    if left < right and top < bottom:
+        cv2.rectangle(image, (left, top), (right - 1, bottom - 1), _paint(color), cv2.FILLED)
 
 
 def _polygon(image: np.ndarray, corners: np.ndarray, color: np.ndarray) -> None:
     points = np.round(np.asarray(corners) * 2**_FINE).astype(np.int32)
-    cv2.fillConvexPoly(image, points, np.clip(color, 0, 1).tolist(), cv2.LINE_8, _FINE)
+    cv2.fillConvexPoly(image, points, _paint(color), cv2.LINE_8, _FINE)
 
 
 def _ellipse(image: np.ndarray, middle: np.ndarray, a: float, b: float, angle_deg: float, color: np.ndarray) -> None:
-    turn = np.arange(24) * (2 * np.pi / 24)
     c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-    outline = np.stack([a * np.cos(turn), b * np.sin(turn)], axis=-1) @ np.array([[c, s], [-s, c]])
+    outline = _CIRCLE * [a, b] @ np.array([[c, s], [-s, c]])
     _polygon(image, outline + middle, color)
+
+
+def _paint(color: np.ndarray) -> list[float]:
+    """A colour as OpenCV takes it, cut to [0, 1]."""
+    return [0.0 if value < 0.0 else 1.0 if value > 1.0 else value for value in color.tolist()]

@@ -118,7 +118,8 @@ def develop(linear: np.ndarray, shot: Shot, camera: Camera, rng: np.random.Gener
         image = image + _noise(image, shot, rng)
     light = np.clip(image, 0, None)
     # Highlights roll off into white instead of clipping hard.
-    light = np.where(light > 0.8, 1 - 0.2 * np.exp(-(light - 0.8) / 0.2), light)
+    bright = light > 0.8
+    light[bright] = 1 - 0.2 * np.exp(-(light[bright] - 0.8) / 0.2)
     tone = to_srgb(light)
     tone = tone - (shot.contrast / (2 * np.pi)) * np.sin(2 * np.pi * tone)
     if shot.saturation != 1:
@@ -155,5 +156,6 @@ def _noise(image: np.ndarray, shot: Shot, rng: np.random.Generator) -> np.ndarra
 
 
 def _through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
+    turned = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB))

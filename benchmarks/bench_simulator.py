@@ -6,7 +6,7 @@
 Every table is one interleaved run on one core. The rasteriser is a z-buffer compiled by numba that gives depth alone;
 the tracer gives depth, normals, parts and places on the hand. Meshes are made beforehand and not counted: a pose that
 changes from image to image would need a new one each time, which the table of whole images shows. Where numba finds a
-GPU, the last table is of batches traced there.
+GPU, the last table is of batches traced and coloured there; places and the camera's work are not in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from numba import cuda as numba_cuda
 
 from handsynth.hand.camera import Camera
 from handsynth.simulator import SimulatorSettings, cuda, simulate, warm_up
+from handsynth.simulator.light import blockers
 from handsynth.simulator.mesh import Mesh, hand_mesh
+from handsynth.simulator.paint import Sitter, painted
+from handsynth.simulator.picture import draw_stage
 from handsynth.simulator.scene import draw_scene
 from handsynth.simulator.surface import Surface
 from handsynth.simulator.trace import trace
@@ -33,7 +36,7 @@ from tests.simulator.rasterise import triangle_depth_mm
 
 SPACINGS_MM = (1.0, 2.0)
 IMAGES_PER_SECOND = 8.0  # of two cores at 128 px: the goal
-GPU_IMAGES_PER_SECOND = 1000.0  # of depth and parts at 256 px: the goal
+GPU_IMAGES_PER_SECOND = 1000.0  # at 256 px: the goal
 GPU_BATCH = 256
 
 
@@ -51,12 +54,25 @@ def agreement(posed: list[tuple[Surface, Camera]], meshes: list[Mesh]) -> float:
     return float(np.nanmedian(np.concatenate(apart)))
 
 
+def sitters(count: int, size: int) -> list[Sitter]:
+    """Hands of one size before their cameras, with all that colours them."""
+    settings = SimulatorSettings(size=size)
+    out = []
+    for index in range(count):
+        scene = draw_scene(settings, index)
+        lens, surface = scene.rig.lenses[0], Surface.of(scene.hands[0].cones)
+        paint = draw_stage(settings.looks, settings.seed, scene, lens).paint
+        out.append(Sitter(surface, lens.camera, blockers([surface]), paint))
+    return out
+
+
 def on_gpu(rounds: int) -> None:
-    """Depth and parts of a batch on a GPU, there to stay, and all that ``trace`` tells, brought back."""
+    """Depth and parts of a batch on a GPU, there to stay, and hands in colour, brought back."""
     if not cuda.is_available():
         print("\nBatches on a GPU are left out: numba finds none here, or no CUDA toolkit")
         return
-    surfaces, cameras = zip(*hands(GPU_BATCH, 256), strict=True)
+    posed = sitters(GPU_BATCH, 256)
+    surfaces, cameras = [sitter.surface for sitter in posed], [sitter.camera for sitter in posed]
 
     def images() -> tuple[np.ndarray, ...]:
         return tuple(image.copy_to_host() for image in cuda.depth_and_parts(surfaces, cameras))
@@ -72,14 +88,15 @@ def on_gpu(rounds: int) -> None:
     ours = "GPU: depth and parts"
     peers = {
         ours: stay,
-        "GPU: whole views, brought back": lambda: cuda.trace_batch(surfaces, cameras),
-        "CPU, one core: whole views": lambda: [trace(*pair) for pair in zip(surfaces, cameras, strict=True)],
+        "GPU: hands in colour, brought back": lambda: cuda.paint_batch(posed),
+        "CPU, one core: hands in colour": lambda: [painted(sitter) for sitter in posed],
     }
     timing = interleave(peers, rounds)
     report(f"Batches of {GPU_BATCH} hands, 256 px", timing, ours, GPU_BATCH)
-    pace = GPU_BATCH / timing.median(ours)
-    verdict = "met" if pace >= GPU_IMAGES_PER_SECOND else "MISSED"
-    print(f"  {pace:,.0f} images/s on the GPU; goal {GPU_IMAGES_PER_SECOND:,g}: {verdict}")
+    for name in list(peers)[:2]:
+        pace = GPU_BATCH / timing.median(name)
+        verdict = "met" if pace >= GPU_IMAGES_PER_SECOND else "MISSED"
+        print(f"  {pace:,.0f} images/s by {name}; goal {GPU_IMAGES_PER_SECOND:,g}: {verdict}")
 
 
 def main() -> None:

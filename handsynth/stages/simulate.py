@@ -96,9 +96,9 @@ def simulate(
         person: ``subject`` fits one hand to all frames of a subject, ``frame`` one to each frame.
         recipe: a benchmark by its name, ``bench-v1`` or ``bench-v1-mini``, instead of count, size, seed and settings;
             the store gets its name by default.
-        device: what traces the hands: ``cpu``, ``cuda``, or ``auto``, which is a GPU where there is one, and the CPU
-            with a ``scheduler``, whose workers need not have what this machine has. Each worker sends a GPU the hands
-            of a shard together.
+        device: what traces and colours the hands: ``cpu``, ``cuda``, or ``auto``, which is a GPU where there is one,
+            and the CPU with a ``scheduler``, whose workers need not have what this machine has. Each worker sends a
+            GPU the hands of several moments together.
         settings: ``key=value`` texts over the simulator's settings.
 
     Returns:

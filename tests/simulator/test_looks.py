@@ -15,16 +15,18 @@ from handsynth.hand.joints import OTHER_BODY
 from handsynth.imaging.codecs import write_jpeg, write_png
 from handsynth.runtime.seeds import rng
 from handsynth.runtime.settings import override
-from handsynth.simulator import SimulatorSettings, simulate
+from handsynth.simulator import SimulatorSettings, coat, field, simulate
 from handsynth.simulator.background import defocused, draw
 from handsynth.simulator.cloth import draw_cloth
+from handsynth.simulator.coat import Coat
 from handsynth.simulator.complexion import hand_coat
-from handsynth.simulator.environment import LUMINANCE, Light, around, draw_light, fixed_light
+from handsynth.simulator.environment import LUMINANCE, Lamp, Light, around, draw_light, fixed_light
 from handsynth.simulator.looks import Kind, Looks, Variety
 from handsynth.simulator.orientation import random_rotations
 from handsynth.simulator.palette import draw_palette
 from handsynth.simulator.pictures import picture
 from handsynth.simulator.relief import bent, lines, noise
+from handsynth.simulator.render import shade
 from handsynth.simulator.scene import draw_scene, skin_of
 from handsynth.simulator.skin import draw_skin
 from handsynth.simulator.stretched import FLAT_COLUMNS, PALMAR, PLACE, chain, stretch
@@ -187,6 +189,37 @@ def test_a_probe_mixes_its_sides_and_turns_with_the_scene() -> None:
     turned = light.turned(turn)
     np.testing.assert_allclose(light_around(turned, ways @ turn.T), light_around(light, ways), atol=1e-12)
     np.testing.assert_allclose(turned.lamps[0].direction, turn @ light.lamps[0].direction)
+
+
+def test_colours_are_what_light_and_surface_make_of_each_other() -> None:
+    ways = random_rotations(rng(1, "ways"), 50)[:, 0]
+    ways = ways[ways[:, 2] < 0]
+    numbers = np.zeros((len(ways), coat.COLUMNS))
+    matt = Coat(numbers)
+    albedo = rng(2, "albedo").uniform(0.1, 0.9, (len(ways), 3))
+    matt.albedo[:], matt.normals[:] = albedo, ways
+    lamp = Lamp(np.array([0.0, -0.6, -0.8]), np.array([0.5, 0.4, 0.3]), 0.2)
+    light, far = Light((lamp,), np.full((2, 3, 3), 0.4), np.eye(3)), np.array([[0.0, 0.0, 500.0]]).repeat(len(ways), 0)
+
+    def shaded(look: Coat, light: Light) -> np.ndarray:
+        return shade(np.empty((0, field.COLUMNS)), far, ways, look, light, shadows=False)
+
+    facing = np.maximum(ways @ lamp.direction, 0)[:, None]
+    np.testing.assert_allclose(shaded(matt, light), albedo * (0.4 + facing * lamp.color), atol=1e-12)
+    # A lamp without light changes nothing: on a GPU such lamps fill up the tables of a batch.
+    unlit = replace(light, lamps=(lamp, Lamp(np.zeros(3), np.zeros(3), 0.0)))
+    assert np.array_equal(shaded(matt, unlit), shaded(matt, light))
+    # What shines is brighter where the lamp is mirrored, and what is thin where it is behind.
+    shiny, thin = numbers.copy(), numbers.copy()
+    shiny[:, coat.GLOSS], thin[:, coat.THIN] = 1.0, 0.5
+    half = (lamp.direction - [0, 0, 1]) / np.linalg.norm(lamp.direction - [0, 0, 1])
+    gain = (shaded(Coat(shiny), light) - shaded(matt, light)).min(-1)
+    assert gain.min() >= 0
+    assert np.argmax(gain) in np.argsort(ways @ half)[-3:]
+    behind = ways @ lamp.direction < -0.05
+    through = shaded(Coat(thin), light) - shaded(matt, light)
+    assert (through[behind] > 0).all()
+    assert (through[ways @ lamp.direction > 0] == 0).all()
 
 
 def test_light_fits_the_place() -> None:

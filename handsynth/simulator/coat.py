@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Columns: three each of albedo, normal and bleed. THIN is the share of light from behind that comes through, BLEED how
+# far red, green and blue light travels under the surface, as a wrap of the cosine.
 ALBEDO, GLOSS, NORMAL, THIN, BLEED = 0, 3, 4, 7, 8
 COLUMNS = 11
 DARKEST, LIGHTEST = 0.004, 0.97
@@ -17,7 +19,7 @@ class Coat:
     """The looks of M points.
 
     Attributes:
-        numbers: (M, 11) float64, a row per point, whose columns are named above and below.
+        numbers: (M, 11) float64, a row per point, columns as named above.
     """
 
     numbers: np.ndarray
@@ -36,13 +38,3 @@ class Coat:
     def normals(self) -> np.ndarray:
         """(M, 3) unit, with the fine relief; for light only."""
         return self.numbers[:, NORMAL : NORMAL + 3]
-
-    @property
-    def thin(self) -> np.ndarray:
-        """(M,) share of light from behind that comes through."""
-        return self.numbers[:, THIN]
-
-    @property
-    def bleed(self) -> np.ndarray:
-        """(M, 3) how far red, green and blue light travels under the surface, as a wrap of the cosine."""
-        return self.numbers[:, BLEED : BLEED + 3]

@@ -14,7 +14,7 @@ from handsynth.simulator.compile import compiled
 
 # Rows of a light's table: axes of the probe, its six sides, then per lamp its direction, colour and softness.
 AXES, PROBE, LAMPS = 0, 3, 9
-LAMP_ROWS, MOST_LAMPS = 3, 2
+LAMP_ROWS = 3
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _TYPICAL = 0.22
 """Mean linear luminance of a usual picture."""

@@ -1,15 +1,18 @@
 """Where a run's errors on another store come from: joints in the image, or depths.
 
-    python benchmarks/sim_to_real.py RUN STORE [--skip N] [--workspace FOLDER]
+    python benchmarks/sim_to_real.py RUN STORE [--skip N] [--tta] [--workspace FOLDER]
 
 For a run that never saw the store, both of its splits are new; each is scored as the run says it, with true depths
 instead, with true image joints instead, and with all depths that of the root. Protocol as in ``handsynth evaluate``.
 ``--skip`` leaves out the first images of the test split, in the store's order: those that development has looked at.
+``--tta`` asks about turned copies of the images too, as ``handsynth evaluate --tta`` does.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -23,19 +26,18 @@ from handsynth.store.read import Store
 from handsynth.training.batches import Hands
 from handsynth.training.run import read_run
 from handsynth.training.splits import split_store
+from handsynth.training.turned import predict_turned
 
 BATCH = 32
 
 
-def parts(system: object, data: Store, slots: np.ndarray) -> dict[str, tuple[float, float, float]]:
+def parts(system: object, data: Store, slots: np.ndarray, tta: bool) -> dict[str, tuple[float, float, float]]:
     """EPE mean and median in mm and AUC 20-50 (tail), by what was taken from the truth."""
     protocol, hands = Protocol(), Hands(data, slots, system.settings.size)  # type: ignore[attr-defined]
     truth = data.column("joints_mm", slots)
     counted = counted_joints(truth, data.column("joint_state", slots), protocol)
-    said = [
-        system.predict(hands.batch(np.arange(start, min(start + BATCH, len(slots)))))  # type: ignore[attr-defined]
-        for start in range(0, len(slots), BATCH)
-    ]
+    ask: Any = partial(predict_turned, system) if tta else system.predict  # type: ignore[attr-defined,arg-type]
+    said = [ask(hands.batch(np.arange(start, min(start + BATCH, len(slots))))) for start in range(0, len(slots), BATCH)]
     pixels = np.concatenate([each.keypoints_px.numpy() for each in said])
     depth = np.concatenate([each.relative_depth.numpy() for each in said])
     base, end = (INDEX[name] for name in SCALE_BONE)
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("store")
     parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--tta", action="store_true")
     parser.add_argument("--workspace")
     chosen = parser.parse_args()
     space = Workspace.of(chosen.workspace)
@@ -70,7 +73,7 @@ def main() -> None:
     split = split_store(data)
     for name, slots in (("training split", split.reduced), ("test split", split.test[chosen.skip :])):
         print(f"{info.name} on {len(slots)} images, {name} of {chosen.store}: EPE mean, median (mm), AUC 20-50 tail")
-        for part, values in parts(system, data, slots).items():
+        for part, values in parts(system, data, slots, chosen.tta).items():
             print(f"  {part:18s} {values[0]:6.1f} {values[1]:6.1f} {values[2]:6.3f}")
 
 

@@ -171,6 +171,7 @@ def evaluate(
     judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that judges a generator's images.")] = None,
     inception: Annotated[str | None, Option(metavar="FILE", help="torchvision's Inception v3, for IS and FID.")] = None,
     inception_sha256: Annotated[str | None, Option(metavar="HEX", help="Checksum of that file.")] = None,
+    tta: Annotated[bool, Option("--tta", help="Ask an estimator about turned copies of each image too.")] = False,
 ) -> None:
     """Score a run beside trivial baselines, with the protocol of every number.
 

@@ -1,4 +1,4 @@
-"""Random camera moves and colour changes of a batch of images; joints, keypoints and cameras follow.
+"""Camera moves and colour changes of a batch of images, mostly random; joints, keypoints and cameras follow.
 
 The batched torch counterpart of ``imaging/warp.py``: turning the camera about its optical axis
 turns the joints by Rz exactly as ``warp.rotate`` does; zoom and shift change the camera alone, so joints stay.
@@ -69,15 +69,45 @@ def jitter(
     return Moved(_recolor(rgb, draws[4:], settings), keypoints_px, joints_mm, camera)
 
 
+def turned(rgb: Tensor, camera: Tensor, degrees: float) -> Tensor:
+    """Images as if the camera were turned about its optical axis, with the image's middle where it was.
+
+    Args:
+        rgb: (B, 3, S, S); sampled bilinearly, its border repeated outside.
+        camera: (B, 4) fx, fy, cx, cy.
+        degrees: by which what is seen turns from the x axis to the y axis.
+    """
+    count = len(rgb)
+    nowhere, turn = rgb.new_zeros(count, 1, 3), torch.deg2rad(rgb.new_full((count,), degrees))
+    return _move(rgb, nowhere[..., :2], nowhere, camera, turn, torch.ones_like(turn), nowhere[:, 0, :2])[0]
+
+
+def turned_points(points_px: Tensor, camera: Tensor, degrees: float, size: int) -> Tensor:
+    """Where points (B, J, 2) of images with sides of ``size`` px lie after :func:`turned`; ``-degrees`` leads back."""
+    turn = torch.deg2rad(points_px.new_full((len(points_px),), degrees))
+    middle = (size - 1) / 2
+    return (points_px - middle) @ _seen(_rotation(turn), camera[:, :2]).transpose(1, 2) + middle
+
+
+def _rotation(turn: Tensor) -> Tensor:
+    """(B, 2, 2) by angles (B,) in radians."""
+    cosine, sine = turn.cos(), turn.sin()
+    return torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+
+
+def _seen(rotation: Tensor, focal: Tensor) -> Tensor:
+    """(B, 2, 2) what a rotation is in pixels, which need not be square."""
+    return rotation * focal[:, :, None] / focal[:, None, :]
+
+
 def _move(
     rgb: Tensor, keypoints: Tensor, joints: Tensor, camera: Tensor, turn: Tensor, zoom: Tensor, shift: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pixels move by u' = A u + b with A = zoom F Rz F^-1, where F = diag(fx, fy); the image centre moves by shift."""
     side = rgb.shape[-1]
     focal, principal = camera[:, :2], camera[:, 2:]
-    cosine, sine = turn.cos(), turn.sin()
-    rotation = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
-    linear = zoom[:, None, None] * rotation * focal[:, :, None] / focal[:, None, :]
+    rotation = _rotation(turn)
+    linear = zoom[:, None, None] * _seen(rotation, focal)
     center = torch.full_like(principal, (side - 1) / 2)
     offset = center + shift - _times(linear, center)
 

@@ -22,6 +22,7 @@ from handsynth.stages.judge import load_judge
 from handsynth.stages.systems import load_run, system_kind
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
+from handsynth.training import turned
 from handsynth.training.batches import Hands
 from handsynth.training.loop import Device
 from handsynth.training.run import Evaluation, RunInfo, Scores, StoreRef, read_run, write_evaluation
@@ -46,6 +47,7 @@ def evaluate(
     judge: str | None = None,
     inception: str | None = None,
     inception_sha256: str | None = None,
+    tta: bool = False,
     workspace: str | Path | Workspace | None = None,
 ) -> Path:
     """Score a run and return the file of scores, ``RUN/evaluation/STORE.json``.
@@ -61,9 +63,11 @@ def evaluate(
             training split; the protocol says on what.
         inception: of a generator's images: a file of torchvision's Inception v3, for IS and FID.
         inception_sha256: of that file, or its first 8 hex digits or more.
+        tta: ask an estimator about turned copies of every image too (test-time augmentation); the protocol says so.
 
     Raises:
-        MissingError, UsageError: no such run, store or file, nothing to score on, or a judge that is none.
+        MissingError, UsageError: no such run, store or file, nothing to score on, a judge that is none, or ``tta`` of
+            what is no estimator's run.
         DataError: a checkpoint, a file of weights or a file of predictions is damaged.
     """
     space = Workspace.of(workspace)
@@ -73,11 +77,14 @@ def evaluate(
     for_images = "--judge" if judge is not None else "--inception" if weights is not None else ""
     if run is not None and run.endswith(".parquet"):
         _refuse(for_images, "a file of predicted joints", run)
+        _refuse_tta(tta, "a file of predicted joints", run)
         return _evaluate_predictions(Path(run), space.store(store), split or "test")
     folder = space.run(run)
     info = read_run(folder)
     if info.family != "generator" or _makes_depth(info):
         _refuse(for_images, f"the {info.family} {info.system}", info.name)
+    if info.family == "generator":
+        _refuse_tta(tta, f"the {info.family} {info.system}", info.name)
     data = store_of(space, info, store)
     parts = split_store(data, info.alpha, info.seed, info.contiguous)
     system, checkpoint = load_run(folder, info)
@@ -93,7 +100,7 @@ def evaluate(
         judging = load_judge(space, judge, data, targets, where) if judge is not None else None
         evaluation = score_images(system, info, data, parts, split, targets, where, judging, weights)
     else:
-        evaluation = _evaluate_estimator(system, info, data, parts, split or "test", where, folder)
+        evaluation = _evaluate_estimator(system, info, data, parts, split or "test", where, folder, tta)
     _say_if_trivial_wins(evaluation)
     return write_evaluation(folder, msgspec.structs.replace(evaluation, checkpoint=checkpoint))
 
@@ -113,6 +120,11 @@ def _refuse(option: str, found: str, where: str) -> None:
     """Options that judge images have nothing to look at elsewhere."""
     if option:
         raise UsageError(sentence(f"a generator's run beside {option}", found, where))
+
+
+def _refuse_tta(tta: bool, found: str, where: str) -> None:
+    if tta:
+        raise UsageError(sentence("an estimator's run beside --tta", found, where))
 
 
 def _makes_depth(info: RunInfo) -> bool:
@@ -151,12 +163,19 @@ def chosen_slots(parts: Split, split: str) -> np.ndarray:
 
 
 def _evaluate_estimator(
-    system: System, info: RunInfo, data: Store, parts: Split, split: str, device: torch.device, folder: Path
+    system: System,
+    info: RunInfo,
+    data: Store,
+    parts: Split,
+    split: str,
+    device: torch.device,
+    folder: Path,
+    tta: bool,
 ) -> Evaluation:
     protocol, slots = Protocol(), chosen_slots(parts, split)
     truth = data.column("joints_mm", slots)
     counted = counted_joints(truth, data.column("joint_state", slots), protocol)
-    predicted = predict(system, Hands(data, slots, system.settings.size), truth, protocol, device)
+    predicted = predict(system, Hands(data, slots, system.settings.size), truth, protocol, device, tta)
     train = data.column("joints_mm", parts.reduced)
     answers = {
         "mean pose": mean_pose(train, truth, protocol),
@@ -169,7 +188,7 @@ def _evaluate_estimator(
         store=StoreRef(name=name, hash=data.hash),
         split=split,
         samples=len(slots),
-        protocol=protocol.describe(),
+        protocol="; ".join([protocol.describe(), *([turned.describe()] if tta else [])]),
         better=_POSE_BETTER,
         rows=[
             _pose_row(info.system, False, predicted, truth, counted, protocol),
@@ -179,13 +198,16 @@ def _evaluate_estimator(
     )
 
 
-def predict(system: System, hands: Hands, truth_mm: np.ndarray, protocol: Protocol, device: torch.device) -> np.ndarray:
-    """(N, 21, 3) joints in mm of all hands, lifted with what the protocol gives."""
+def predict(
+    system: System, hands: Hands, truth_mm: np.ndarray, protocol: Protocol, device: torch.device, tta: bool = False
+) -> np.ndarray:
+    """(N, 21, 3) joints in mm of all hands, lifted with what the protocol gives; ``tta`` as in :func:`evaluate`."""
     lifted = []
     with progress.task("predicting", len(hands)) as advance:
         for start in range(0, len(hands), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(hands)))
-            said = system.predict(hands.batch(rows).to(device))  # type: ignore[attr-defined]
+            batch = hands.batch(rows).to(device)
+            said = turned.predict_turned(system, batch) if tta else system.predict(batch)  # type: ignore
             pixels, depth = said.keypoints_px.float().cpu().numpy(), said.relative_depth.float().cpu().numpy()
             lifted.append(lift(pixels, depth, hands.camera[rows], truth_mm[rows], protocol))
             advance(len(rows))

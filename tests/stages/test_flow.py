@@ -52,6 +52,13 @@ def test_the_whole_flow(space: Workspace) -> None:
         errors = np.array(table["error_mm"].to_pylist(), dtype=np.float64)
         assert np.nanmean(errors) == pytest.approx(evaluation.rows[0].values["epe_mean_mm"], rel=1e-6)
         assert [entry["step"] for entry in read_log(folder)] == [0, STEPS - 1]
+    plain, averaged = (scores(evaluate(runs[0].name, tta=tta, workspace=space)) for tta in (False, True))
+    assert "test-time augmentation" in averaged.protocol
+    assert "test-time augmentation" not in plain.protocol
+    assert averaged.rows[0].values != plain.rows[0].values
+    assert averaged.rows[1:] == plain.rows[1:]
+    with pytest.raises(UsageError, match="an estimator's run beside --tta, found the generator mmhand"):
+        evaluate("hands-mmhand-0.5", tta=True, workspace=space)
     generator = scores(evaluate("hands-mmhand-0.5", workspace=space))
     assert [row.name for row in generator.rows] == ["mmhand", "copy of the source"]
     page = report(workspace=space).read_text()

@@ -41,7 +41,7 @@ def simulate(
     out: Annotated[str | None, Option(help="Where to; by default stores/sim, or data/FORMAT.")] = None,
     size: Annotated[int | None, Option(help="Side of the store's images in px; 256 by default.")] = None,
     seed: Seed = 0,
-    poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see below.")] = None,
+    poses: Annotated[str | None, Option(metavar="STORE", help="Render the poses of this store; see above.")] = None,
     person: Annotated[str, Option(help="With --poses, one hand per subject or per frame.")] = "subject",
     recipe: Annotated[str | None, Option(help="Render a benchmark: bench-v1, or bench-v1-mini.")] = None,
     device: Annotated[str, Option(help="auto, cpu or cuda; with --scheduler, auto is the CPU.")] = "auto",
@@ -69,8 +69,8 @@ def ingest(
     store: Annotated[str | None, Option(help="Store to write; NAME by default.")] = None,
     size: Annotated[int, Option(help="Side of the square crops in px.")] = 256,
     margin: Annotated[float, Option(help="Room around the joints, as a share of their extent.")] = 0.25,
-    root_joint: Annotated[str, Option("--root", help="wrist or palm: which point joint 0 is; see below.")] = "wrist",
-    side: Annotated[str | None, Option(help="left or right: mirror the other hands; see below.")] = None,
+    root_joint: Annotated[str, Option("--root", help="wrist or palm: which point joint 0 is; see above.")] = "wrist",
+    side: Annotated[str | None, Option(help="left or right: mirror the other hands; see above.")] = None,
     codec: Annotated[str, Option(help="raw (read at memory speed) or zstd.")] = "raw",
     limit: Annotated[int | None, Option(help="Take the first N samples only.")] = None,
     settings: Assignments = [],
@@ -99,7 +99,7 @@ def index(store: StoreName = None, overwrite: Overwrite = False) -> None:
 def augment(
     store: StoreName = None,
     alpha: Annotated[float, Option(help="Share of the training split that is the reduced set, between 0 and 1.")] = 0.4,
-    generator: Annotated[str, Option(help="Generator of images.")] = "mmhand",
+    generator: Annotated[str, Option(help="mmhand, patn, pg2, posegan, pix2pix, cyclegan or simulator.")] = "mmhand",
     run: Annotated[str | None, Option(metavar="RUN", help="Use this trained run of it as it is.")] = None,
     preset: Preset = None,
     steps: Steps = None,
@@ -107,7 +107,7 @@ def augment(
     match: Annotated[str, Option(help="Whose look a pose gets: nearest or random of the reduced set.")] = "nearest",
     depth: Annotated[str, Option(help="Of its training: capsules, simulator or a RUN that makes depth.")] = "capsules",
     guide: Annotated[str | None, Option(metavar="RUN", help="Of its training: estimator of the pose loss.")] = None,
-    judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that scores every image; see below.")] = None,
+    judge: Annotated[str | None, Option(metavar="RUN", help="Estimator that scores every image; see above.")] = None,
     most_mm: Annotated[float | None, Option(metavar="MM", help="Largest pose error it keeps; 40 by default.")] = None,
     seed: Seed = 0,
     contiguous: Contiguous = False,
@@ -277,7 +277,7 @@ def convert_weights(
 def reduce(
     store: StoreName = None,
     alphas: Annotated[list[float], Option("--alpha", help="Share of the training split; repeatable.")] = [0.2, 0.4],
-    generators: Annotated[list[str], Option("--generator", help="none, mmhand, simulator ...")] = ["none", "mmhand"],
+    generators: Annotated[list[str], Option("--generator", help="none, or one of augment's.")] = ["none", "mmhand"],
     estimators: Annotated[list[str], Option("--estimator", help="Estimator; repeatable.")] = ["hpm3d"],
     seeds: Annotated[list[int], Option("--seed", help="Seed; repeatable.")] = [0],
     single: Annotated[list[str], Option(metavar="GENERATOR", help="Gets the first seed only; repeatable.")] = [],
@@ -286,7 +286,7 @@ def reduce(
     generator_preset: Annotated[str | None, Option(help="Preset of the generators; --preset by default.")] = None,
     generator_steps: Annotated[int | None, Option(help="Their steps; the preset's by default.")] = None,
     settings: Annotated[list[str], Option("--set", metavar="SYSTEM.KEY=VALUE", help="Change a setting.")] = [],
-    most_mm: Annotated[float | None, Option(metavar="MM", help="Reject images whose pose errs by more.")] = None,
+    most_mm: Annotated[float | None, Option(metavar="MM", help="A judge rejects images whose pose errs more.")] = None,
     contiguous: Contiguous = False,
     compare_draws: Annotated[bool, Option("--compare-draws", help="Draw both ways, and show the difference.")] = False,
     budget: Annotated[str | None, Option(metavar="TIME", help="2h, 90m: run what fits, name the rest.")] = None,
@@ -348,11 +348,14 @@ def curriculum(
 
 @command("pipeline:run", MORE)
 def run(
-    pipeline: Annotated[str, Argument(help="TOML file, or the name of one that comes with handsynth.")],
+    pipeline: Annotated[str, Argument(help="TOML file, or one that comes with handsynth: see above.")],
     settings: Assignments = [],
     dry_run: DryRun = False,
 ) -> None:
-    """Run a chain of stages from a TOML file; finished stages are not run again."""
+    """Run a chain of stages from a TOML file; finished stages are not run again.
+
+    With handsynth come demo, ge_realworld, mmhand_table1, mmhand_table2 and mmhand_table3.
+    """
 
 
 @command("demo:demo", MORE)

@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 import handsynth
 from handsynth import cli
 from handsynth.command import load_stage
+from handsynth.runtime import files
+from handsynth.stages.systems import image_generators
 
 COMMANDS = {command.callback.__name__: command.callback for command in cli.app.registered_commands if command.callback}
 
@@ -42,6 +44,16 @@ def test_every_command_teaches(name: str) -> None:
     assert result.exit_code == 0
     assert "--json" in result.output
     assert "--workspace" in result.output
+
+
+def test_help_points_to_where_things_stand() -> None:
+    """Texts come before options; names that an argument may have are told."""
+    pipelines = [name.removesuffix(".toml") for name in files.names(files.shipped("pipelines"))]
+    named = {"run": pipelines, "augment": [*image_generators(), "simulator"]}
+    for name in COMMANDS:
+        shown = run(name.replace("_", "-"), "--help").output
+        assert "see below" not in shown, name
+        assert [wanted for wanted in named.get(name, []) if wanted not in shown] == []
 
 
 def test_every_stage_is_a_function_of_the_package() -> None:

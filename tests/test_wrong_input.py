@@ -18,7 +18,9 @@ import scipy.io
 from typer.testing import CliRunner
 
 from handsynth import cli
+from handsynth.errors import MissingError
 from handsynth.formats import get_format
+from handsynth.runtime import cluster
 from tests.hands import make_samples
 from tests.stores import make_store
 
@@ -113,6 +115,65 @@ def test_a_truncated_image_is_rejected_with_its_reason(tmp_path: Path, monkeypat
 def test_shares_out_of_range(tmp_path: Path, command: list[str], alpha: str) -> None:
     make_store(tmp_path / "stores" / "s", count=4, size=16)
     assert "share" in refused([*command, "--alpha", alpha, "--workspace", str(tmp_path)], code=2)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("augment --seed -1", 2, "a seed of 0 or more"),
+        ("train hpm3d --seed -1", 2, "a seed of 0 or more"),
+        ("train hpm3d --weights-seed -1", 2, "a seed of 0 or more"),
+        ("reduce --seed -1", 2, "a seed of 0 or more"),
+        ("ablate --seed -1", 2, "a seed of 0 or more"),
+        ("augment --generator pose_to_depth", 2, "one of cyclegan, mmhand, patn, pg2, pix2pix, posegan, simulator, f"),
+        ("reduce --generator pose_to_depth", 2, "names among none, cyclegan, mmhand, patn, pg2, pix2pix, posegan, s"),
+        ("augment --generator simulator --compile on", 2, "that is trained beside --compile, found the simulator"),
+        ("augment --generator simulator --precision bf16", 2, "that is trained beside --precision, found the simul"),
+        ("ablate --set mmhand.curriculum=false", 2, "found curriculum=false in --set mmhand"),
+        ("evaluate nothere.parquet", 1, "found no file in nothere.parquet"),
+        ("evaluate --inception file", 2, "expected --inception-sha256 beside --inception, found none"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_made(tmp_path: Path, command: str, code: int, words: str) -> None:
+    make_store(tmp_path / "stores" / "s", count=16, size=16)
+    assert words in refused([*command.split(), "--workspace", str(tmp_path)], code)
+    assert {path.name for path in tmp_path.iterdir()} == {"stores"}
+    assert [path.name for path in (tmp_path / "stores").iterdir()] == ["s"]
+
+
+def test_a_value_of_another_type_is_told_without_advice_that_leads_nowhere(tmp_path: Path) -> None:
+    make_store(tmp_path / "stores" / "s", count=16, size=16)
+    told = refused(["augment", "--set", "size=abc", "--workspace", str(tmp_path)], code=2)
+    assert told.endswith("`$.size` in --set size=abc")
+
+
+@pytest.mark.parametrize(("held", "words"), [(b"", "EOFError"), (b"hello", "torch cannot read")])
+def test_files_that_hold_no_weights(tmp_path: Path, held: bytes, words: str) -> None:
+    path = tmp_path / "latest_net_netG.pth"
+    path.write_bytes(held)
+    told = refused(["convert-weights", "mmhand", str(path), "--workspace", str(tmp_path / "w")])
+    assert "expected a state dict of tensors" in told
+    assert words in told
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_pipeline_without_parameters_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text('[[stage]]\nstage = "augment"\nalpha = "{beta}"\n')
+    assert "expected parameters among none, found 'beta'" in refused(["run", str(path)], code=2)
+
+
+def test_a_scheduler_that_does_not_answer_is_told_before_a_generator_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unheard(scheduler: str) -> None:
+        raise MissingError(f"expected a Dask scheduler, found no answer in {scheduler}")
+
+    monkeypatch.setattr(cluster, "_connected", unheard)
+    make_store(tmp_path / "stores" / "s", count=16, size=16)
+    told = refused(["augment", "--steps", "1", "--scheduler", "tcp://nowhere:1", "--workspace", str(tmp_path)])
+    assert "a Dask scheduler" in told
     assert not (tmp_path / "runs").exists()
 
 

@@ -66,6 +66,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, from UnpicklingError to RuntimeError
-        raise DataError(sentence("a state dict of tensors", str(error).splitlines()[0], path)) from None
+        why = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise DataError(sentence("a state dict of tensors", f"what torch cannot read ({why})", path)) from None
     held = state if isinstance(state, dict) else {}
     return {str(name): value for name, value in held.items() if isinstance(value, torch.Tensor)}

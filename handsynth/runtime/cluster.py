@@ -33,6 +33,17 @@ def check_workers(workers: int | None) -> None:
         raise UsageError(sentence("at least 1 worker", str(workers), "--workers"))
 
 
+def check_scheduler(scheduler: str | None) -> None:
+    """See that a Dask scheduler answers, if one is named; for stages, before long work that comes ahead of their tasks.
+
+    Raises:
+        MissingError: none answers at the address.
+    """
+    if scheduler is not None:
+        with _connected(scheduler):
+            pass
+
+
 def run_tasks(
     function: Callable[[T], R],
     tasks: Sequence[T],

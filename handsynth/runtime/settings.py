@@ -58,7 +58,7 @@ def convert(value: Any, kind: type[T], where: object) -> T:
     try:
         return msgspec.convert(value, type=kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(sentence(f"{kind.__name__} settings", str(error), where, "see --help for the names")) from None
+        raise UsageError(sentence(f"{kind.__name__} settings", str(error), where)) from None
 
 
 def override(settings: T, assignments: Sequence[str]) -> T:

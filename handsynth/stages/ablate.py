@@ -97,8 +97,8 @@ def ablate(
         preset: of generators and estimators; by default ``small`` on a GPU, else ``tiny``.
         steps: of the estimators; their preset's by default.
         generator_steps: of the generators; their preset's by default.
-        settings: ``SYSTEM.key=value`` texts over the presets of ``mmhand`` and ``hpm3d``; a variant's own
-            settings come after them.
+        settings: ``SYSTEM.key=value`` texts over the presets of ``mmhand`` and ``hpm3d``; not those that the variants
+            set.
         contiguous: draw whole sequences, so that neighbouring video frames stay together.
         compile: all networks, in training and in generation: ``on`` or ``off``; ``auto`` is off, as in ``reduce``.
         workers: processes that make the images of one store; one per core by default.
@@ -120,6 +120,7 @@ def ablate(
     check_workers(workers)
     where = Device.choose(device)
     own = by_system(settings, (GENERATOR, ESTIMATOR))
+    _refuse_settings_of_variants(own.get(GENERATOR, ()))
     of_generator, of_estimator = own.get(GENERATOR, ()), own.get(ESTIMATOR, ())
     preset, chosen = choose_settings(ESTIMATOR, preset, where, of_estimator)
     lengths = {"steps": _steps(steps, chosen)}
@@ -227,6 +228,14 @@ def ablation_frame(
 def _steps(told: int | None, settings: Any) -> int:
     """As many as were told, else those of the settings."""
     return settings.steps if told is None else told
+
+
+def _refuse_settings_of_variants(texts: Sequence[str]) -> None:
+    fixed = [text.partition("=")[0] for text in VARIANTS["a"].assignments()]
+    wrong = [text for text in texts if text.partition("=")[0].strip() in fixed]
+    if wrong:
+        expected = f"other settings than {', '.join(fixed)}, which the variants differ in or share"
+        raise UsageError(sentence(expected, ", ".join(wrong), f"--set {GENERATOR}"))
 
 
 def _refuse_other_lengths(there: pd.DataFrame, wanted: dict[str, int], space: Workspace) -> None:

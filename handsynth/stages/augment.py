@@ -16,9 +16,8 @@ import msgspec
 import numpy as np
 
 from handsynth.errors import UsageError, sentence
-from handsynth.generators import generator_names
 from handsynth.runtime import progress
-from handsynth.runtime.cluster import check_workers, run_tasks
+from handsynth.runtime.cluster import check_scheduler, check_workers, run_tasks
 from handsynth.runtime.seeds import rng
 from handsynth.stages import matching
 from handsynth.stages.compiled_images import choose_plan, eager_seconds
@@ -28,7 +27,7 @@ from handsynth.stages.judge import Filter, choose_filter
 from handsynth.stages.origins import origin_words
 from handsynth.stages.simulated_arm import SIMULATOR, refuse_training, render_held_out
 from handsynth.stages.summary import kept_summary
-from handsynth.stages.systems import lineage, system_kind, used_folder, with_used
+from handsynth.stages.systems import image_generators, lineage, used_folder, with_used
 from handsynth.stages.train import train
 from handsynth.stages.used import main_store, trained_run
 from handsynth.stages.workspace import Workspace, store_name
@@ -96,12 +95,11 @@ def augment(
         UsageError: wrong values or names, a run or a judge that saw more of this store than its reduced set or that is
             not independent, or a long training without ``yes``.
         StoreError: a store of that name was made with other settings.
+        MissingError: no scheduler answers at the address.
     """
     space = Workspace.of(workspace)
-    if generator not in (known := [*generator_names(), SIMULATOR]):
+    if generator not in (known := [*image_generators(), SIMULATOR]):
         raise UsageError(sentence(f"one of {', '.join(known)}", repr(generator), "--generator"))
-    if generator != SIMULATOR and getattr(system_kind(generator), "makes", "rgb") == "depth":
-        raise UsageError(sentence("a generator of images", f"{generator}, which makes depth maps", "--generator"))
     if not 0 < alpha < 1:
         found = f"{alpha:g}" + (", which holds no pose out" if alpha == 1 else "")
         raise UsageError(sentence("a share between 0 and 1", found, "--alpha"))
@@ -119,7 +117,12 @@ def augment(
     split.check_held_out(alpha)
     targets = _targets(split, count, seed)
     if generator == SIMULATOR:
-        others = {"match": match != "nearest", "depth": depth != CAPSULES}
+        others = {
+            "match": match != "nearest",
+            "depth": depth != CAPSULES,
+            "precision": precision != "auto",
+            "compile": compile == "on",
+        }
         refuse_training(run=run, preset=preset, steps=steps, guide=guide, judge=judge, **others)
         return render_held_out(
             space, data, split, targets, alpha=alpha, contiguous=contiguous, seed=seed, settings=settings,
@@ -129,6 +132,8 @@ def augment(
         found = "settings of a training beside it"
         advice = "leave out --preset, --steps, --depth, --guide and --set"
         raise UsageError(sentence("a run alone", found, f"--run {run}", advice))
+    if not dry_run:
+        check_scheduler(scheduler)
     chosen = choose_filter(space, judge, data, split, _guides(space, run, guide)) if judge else None
     if run is not None:
         folder = trained_run(space, data, run, generator, split).folder

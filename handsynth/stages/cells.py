@@ -205,7 +205,7 @@ class Recipe:
             seed=part.draw.seed,
             contiguous=part.draw.contiguous,
             device=self.device,
-            compile=self.compile,
+            compile=self.compile if part.generator != SIMULATOR else "off",
             settings=self.of(part.generator),
             workers=self.workers,
             yes=self.yes,

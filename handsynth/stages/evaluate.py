@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from handsynth.errors import DataError, UsageError, sentence
+from handsynth.errors import DataError, MissingError, UsageError, sentence
 from handsynth.metrics.pose import align, errors_mm, mean_pose, nearest_training_pose_oracle, pck_curve, scores
 from handsynth.metrics.protocol import Protocol, counted_joints, lift
 from handsynth.networks.pretrained import WeightsFile
@@ -20,6 +20,7 @@ from handsynth.stages.depth_scores import score_depth
 from handsynth.stages.image_scores import score_images
 from handsynth.stages.judge import load_judge
 from handsynth.stages.systems import load_run, system_kind
+from handsynth.stages.used import main_store
 from handsynth.stages.workspace import Workspace, store_name
 from handsynth.store.read import Store
 from handsynth.training import turned
@@ -109,10 +110,12 @@ def inception_file(path: str | None, sha256: str | None) -> WeightsFile | None:
     """What ``inception`` and ``inception_sha256`` name; the file itself is not read.
 
     Raises:
-        UsageError: a checksum without a file.
+        UsageError: one without the other.
     """
     if path is None and sha256 is not None:
-        raise UsageError(sentence("--inception beside --inception-sha256", "none", "evaluate"))
+        raise UsageError(sentence("--inception beside --inception-sha256", "none", "the options"))
+    if path is not None and sha256 is None:
+        raise UsageError(sentence("--inception-sha256 beside --inception", "none", "the options"))
     return None if path is None else WeightsFile(path=path, sha256=sha256 or "")
 
 
@@ -135,11 +138,11 @@ def store_of(space: Workspace, info: RunInfo, store: str | None) -> Store:
     """The store to score a run on: the one that is named, or the one it was trained on.
 
     Raises:
-        UsageError: none is named, and that one is not known or has changed.
+        UsageError: none is named, and that one is not known or has changed; or it is an augmented one.
         MissingError: there is no such store.
     """
     if store is not None:
-        return space.store(store)
+        return main_store(space, store)
     if info.converted:
         advice = f"name it: handsynth evaluate {info.name} STORE"
         raise UsageError(sentence("a store to score on", "weights that others trained", info.name, advice))
@@ -243,6 +246,8 @@ def _write_predictions(path: Path, data: Store, slots: np.ndarray, predicted: np
 def _evaluate_predictions(path: Path, data: Store, split: str) -> Path:
     """Score joints that somebody else predicted; hands without a prediction are an error, not left out."""
     protocol, slots = Protocol(), chosen_slots(split_store(data), split)
+    if not path.is_file():
+        raise MissingError(sentence("a Parquet file of predictions", "no file", path))
     try:
         table = pq.read_table(path, columns=["key", "joints_mm"]).to_pydict()
     except (OSError, pa.ArrowException, KeyError) as error:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from handsynth.errors import UsageError, sentence
-from handsynth.generators import generator_names
 from handsynth.metrics.inception import load_inception
 from handsynth.reports.paper import GENERATORS
 from handsynth.runtime import progress
 from handsynth.stages.evaluate import evaluate, inception_file
 from handsynth.stages.judge import load_judge
-from handsynth.stages.systems import check_steps, choose_settings, system_kind
+from handsynth.stages.systems import check_steps, choose_settings, image_generators
 from handsynth.stages.train import train
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -63,7 +62,7 @@ def image_quality(
     """
     space = Workspace.of(workspace)
     data = space.store(store)
-    known = [name for name in generator_names() if system_kind(name).makes == "rgb"]
+    known = image_generators()
     unknown = [name for name in generators if name not in known]
     if unknown or not generators:
         found = ", ".join(unknown) or "none"

@@ -51,6 +51,7 @@ _JUDGED = (
     "pose fidelity (mean EPE, true root and scale given), AUC of 0 to 30 px of a 256 px crop, PCKb (within 2/3 of the "
     "frame's mean 2-D bone) and Frechet distance of image features by "
 )
+_NO_PSNR = "PSNR left out where an image is the real one"
 _NO_JUDGE = "pose fidelity, PCKb and Frechet distance not computed (no estimator was given: --judge RUN)"
 
 
@@ -88,13 +89,14 @@ def score_images(
     ]
     if scorer.real_values:
         rows.append(Scores(name="real image (oracle)", trivial=True, values=scorer.real_values))
+    said_of_psnr = [] if all("psnr_db" in row.values for row in rows[:2]) else [_NO_PSNR]
     directions = _BETTER if judge is None else _BETTER | {judge.frechet: "lower"}
     return Evaluation(
         run=info.name,
         store=StoreRef(name=store_name(data.address), hash=data.hash),
         split=split,
         samples=len(targets),
-        protocol="; ".join([_PROTOCOL, said_of_inception, said_of_judge]),
+        protocol="; ".join([_PROTOCOL, *said_of_psnr, said_of_inception, said_of_judge]),
         better={name: direction for name, direction in directions.items() if name in rows[0].values},
         rows=rows,
     )
@@ -148,7 +150,8 @@ class _Scorer:
             "ssim_valid": ssim(images, truth, "valid"),
             "mask_ssim": ssim(images, truth, "zero", where),
         }
-        values = {name: float(np.nanmean(scores)) for name, scores in each.items() if not np.isnan(scores).all()}
+        means = {name: float(np.nanmean(scores)) for name, scores in each.items() if not np.isnan(scores).all()}
+        values = {name: mean for name, mean in means.items() if np.isfinite(mean)}
         values |= self._inception(self._looked(images), self._looks)
         return values | self._fidelity(self._judged(images), self._opinion)
 

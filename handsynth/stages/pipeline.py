@@ -201,4 +201,4 @@ def _filled(value: Any, parameters: dict[str, Any], where: str) -> Any:
     try:
         return value.format_map(parameters)
     except (KeyError, IndexError, ValueError) as error:
-        raise UsageError(sentence(f"parameters among {', '.join(parameters)}", str(error), where)) from None
+        raise UsageError(sentence(f"parameters among {', '.join(parameters) or 'none'}", str(error), where)) from None

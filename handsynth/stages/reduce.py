@@ -13,7 +13,6 @@ from pathlib import Path
 
 from handsynth.errors import HandsynthError, UsageError, sentence
 from handsynth.estimators import estimator_names
-from handsynth.generators import generator_names
 from handsynth.reports.page import Figure, Section
 from handsynth.reports.plots import alpha_plot
 from handsynth.reports.reduction import alpha_lines, alpha_table, draws_table
@@ -28,7 +27,7 @@ from handsynth.stages.present import Present
 from handsynth.stages.reduction import Reduction, frame_of, record_path
 from handsynth.stages.report import write_page
 from handsynth.stages.simulated_arm import SIMULATOR
-from handsynth.stages.systems import by_system, check_steps, system_kind
+from handsynth.stages.systems import by_system, check_steps, image_generators
 from handsynth.stages.train import main_store
 from handsynth.stages.workspace import Workspace
 from handsynth.store.read import Store
@@ -95,7 +94,7 @@ def reduce(
     """
     space = Workspace.of(workspace)
     data = main_store(space, store)
-    known = [NONE, *generator_names(), SIMULATOR]
+    known = [NONE, *image_generators(), SIMULATOR]
     _check("--generator", generators, known)
     _check("--estimator", estimators, estimator_names())
     _check("--single", single, known)
@@ -123,7 +122,7 @@ def reduce(
         steps=steps,
         generator_preset=generator_preset or preset,
         generator_steps=generator_steps,
-        settings=tuple(by_system(settings, [*estimator_names(), *generator_names(), SIMULATOR]).items()),
+        settings=tuple(by_system(settings, [*estimator_names(), *image_generators(), SIMULATOR]).items()),
         most_mm=most_mm,
         device=device,
         compile=compilation.for_all_arms(compile, Device.choose(device).torch_device),
@@ -220,8 +219,6 @@ def _check_settings(recipe: Recipe, data: Store, cells: Sequence[Cell]) -> None:
         if name == SIMULATOR:
             override(SimulatorSettings(size=data.info.plan.size), recipe.of(name))
         elif name != NONE:
-            if getattr(system_kind(name), "makes", "rgb") == "depth":
-                raise UsageError(sentence("generators of images", f"{name}, which makes depth maps", "--generator"))
             recipe.chosen(name)
     Present(recipe, data).refuse_others(list(dict.fromkeys(part for cell in cells for part in recipe.chain(cell))))
 

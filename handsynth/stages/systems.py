@@ -37,6 +37,11 @@ def system_kind(name: str) -> Any:
     raise UsageError(sentence(f"one of {known}", repr(name), "the system name"))
 
 
+def image_generators() -> list[str]:
+    """Names of the generators that make images; the others make depth maps."""
+    return [name for name in generator_names() if getattr(system_kind(name), "makes", "rgb") == "rgb"]
+
+
 def choose_settings(
     name: str, preset: str | None, device: Device, assignments: Sequence[str] = ()
 ) -> tuple[str, Settings]:

@@ -284,7 +284,7 @@ def _refuse_other(folder: Path, info: RunInfo, overwrite: bool) -> None:
     old, new = msgspec.to_builtins(read_run(folder)), msgspec.to_builtins(info)
     skipped = ("estimated_seconds", "compiled", "handsynth")
     differ = [key for key in new if old.get(key) != new[key] and key not in skipped]
-    advice = "use another --name, or --overwrite to train again"
+    advice = f"handsynth train {info.system} takes another --name, or --overwrite to train again"
     raise StoreError(sentence("a run of the same settings", f"another {', '.join(differ)}", folder, advice))
 
 

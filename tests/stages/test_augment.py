@@ -108,6 +108,8 @@ def test_running_twice_does_nothing_and_other_settings_are_refused(trained: Work
         augment("hands", count=3, workers=1, workspace=trained, **OPTIONS)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="at most every held-out pose"):
         augment("hands", count=1000, workers=1, workspace=trained, **OPTIONS)  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="handsynth train mmhand takes another --name, or --overwrite"):
+        augment("hands", workers=1, workspace=trained, **OPTIONS | {"steps": STEPS + 1})  # type: ignore[arg-type]
 
 
 def test_augmented_stores_are_no_default_and_no_source(trained: Workspace) -> None:

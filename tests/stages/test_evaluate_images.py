@@ -15,6 +15,7 @@ from handsynth.metrics.protocol import relative_depth
 from handsynth.runtime.settings import parse
 from handsynth.stages import image_scores
 from handsynth.stages.augment import augment
+from handsynth.stages.curriculum import curriculum
 from handsynth.stages.evaluate import evaluate
 from handsynth.stages.judge import load_judge
 from handsynth.stages.report import report
@@ -60,6 +61,22 @@ def test_without_judge_and_weights_the_protocol_says_what_is_missing(space: Work
         assert set(row.values) == PIXELS == set(evaluation.better)
     assert "IS and FID not computed" in evaluation.protocol
     assert "pose fidelity, PCKb and Frechet distance not computed" in evaluation.protocol
+
+
+def test_an_infinite_score_is_left_out_of_a_record_that_reads(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_scores, "psnr", lambda images, truth: np.full(len(images), np.inf))
+    evaluation = scored(space)
+    for row in evaluation.rows:
+        assert set(row.values) == PIXELS - {"psnr_db"} == set(evaluation.better)
+    assert "PSNR left out where an image is the real one" in evaluation.protocol
+
+
+def test_generated_images_are_nothing_to_score_against(space: Workspace) -> None:
+    for stage in (evaluate, curriculum):
+        with pytest.raises(UsageError, match=r"found an augmented one in .*hands-0\.5-mmhand"):
+            stage("hands-mmhand-0.5", "hands-0.5-mmhand", workspace=space)
 
 
 def test_a_judge_adds_its_scores_beside_those_of_real_images(space: Workspace) -> None:
@@ -137,7 +154,8 @@ def test_a_judge_that_says_the_truth_finds_no_error(space: Workspace) -> None:
         ({"judge": "after"}, UsageError, "a judge that saw no generated image in training, found added"),
         ({"judge": "nosuch"}, MissingError, "a run named nosuch"),
         ({"inception": "nosuch.pth", "inception_sha256": "0cc3c7bd"}, MissingError, "Inception v3 of torchvision"),
-        ({"inception": "nosuch.pth"}, UsageError, "8 hex digits of sha256"),
+        ({"inception": "nosuch.pth", "inception_sha256": "zz"}, UsageError, "8 hex digits of sha256"),
+        ({"inception": "nosuch.pth"}, UsageError, "--inception-sha256 beside --inception, found none"),
         ({"inception_sha256": "0cc3c7bd"}, UsageError, "--inception beside"),
     ],
 )

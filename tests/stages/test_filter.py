@@ -128,7 +128,7 @@ def test_a_judge_reads_no_pixel_of_a_held_out_sample(space: Workspace, monkeypat
         ({"judge": "judge", "most_mm": 0.0}, "an error above 0 mm, found 0"),
         ({"most_mm": 20.0}, "a judge that says how far images err, found none"),
         ({"match": "farthest"}, "one of nearest, random, found 'farthest'"),
-        ({"generator": "pose_to_depth"}, "a generator of images, found pose_to_depth"),
+        ({"generator": "pose_to_depth"}, "simulator, found 'pose_to_depth'"),
         ({"generator": "simulator", "judge": "judge"}, "--judge"),
     ],
 )

@@ -111,7 +111,7 @@ def test_scores_with_inception_satisfy_a_run_without(
         ({"preset": "huge"}, UsageError, "one of the presets"),
         ({"generator_preset": "huge"}, UsageError, "one of the presets"),
         ({"generator_steps": 0}, UsageError, "at least 1 step, found 0"),
-        ({"inception": "nosuch.pth"}, UsageError, "8 hex digits"),
+        ({"inception": "nosuch.pth"}, UsageError, "--inception-sha256 beside --inception"),
         ({"inception": "nosuch.pth", "inception_sha256": "0" * 8}, MissingError, "no file"),
     ],
 )

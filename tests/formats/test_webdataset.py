@@ -145,10 +145,18 @@ def test_damaged_tars(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
 
 @pytest.mark.parametrize("kind", [b"L", b"x"])
 def test_headers_that_only_name_the_next(tmp_path: Path, kind: bytes) -> None:
-    """A picture taken for a long name or for extended headers spoils at most the name of the next member."""
+    """A picture taken for a long name or for extended headers spoils at most the name of the next member.
+
+    Some releases of Python refuse such extended headers; that must be told as of any damaged tar.
+    """
     path = shard(tmp_path / "a.tar", {"0.png": encode_png(PIXELS), "1.png": encode_png(PIXELS)})
     path.write_bytes(patched(156, kind)(path.read_bytes()))
-    assert {sample.key for sample in read(tmp_path)} <= {"1"}
+    keys, told = set(), ""
+    try:
+        keys = {sample.key for sample in read(tmp_path)}
+    except DataError as error:
+        told = str(error)
+    assert ("invalid header in" in told and "a.tar" in told) if told else keys <= {"1"}
 
 
 @pytest.mark.parametrize(

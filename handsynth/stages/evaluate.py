@@ -210,7 +210,7 @@ def predict(
         for start in range(0, len(hands), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(hands)))
             batch = hands.batch(rows).to(device)
-            said = turned.predict_turned(system, batch) if tta else system.predict(batch)  # type: ignore
+            said = turned.predict_turned(system, batch) if tta else system.predict(batch)  # type: ignore[arg-type,attr-defined]
             pixels, depth = said.keypoints_px.float().cpu().numpy(), said.relative_depth.float().cpu().numpy()
             lifted.append(lift(pixels, depth, hands.camera[rows], truth_mm[rows], protocol))
             advance(len(rows))

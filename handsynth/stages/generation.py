@@ -138,15 +138,15 @@ def _items(task: Task) -> Iterator[Item]:
     if task.filter is not None:
         judge = FidelityJudge(filter_system(task.filter), store, targets.slots, device)
     batches = make(generator, sources, targets, device, full=compiled)
+    poses = store.samples(targets.slots, pixels=False)
+    origins = _provenance(task.plan, store, matches)
     row = 0
     # On a CPU generation takes every core there is; beside a GPU they are free to write what it has made.
     for pixels in ahead(batches) if device.type == "cuda" else batches:
         rows = np.arange(row, row + len(pixels))
         verdicts = _verdicts(judge, pixels, rows, task.plan)
         for rgb, verdict in zip(pixels, verdicts, strict=True):
-            values = {name: column[row] for name, column in matches.items()}
-            sample = _sample(task.plan, store, int(values["target_slot"]), rgb)
-            yield slots[row], sample, _provenance(task.plan, store, values) | verdict
+            yield slots[row], _sample(task.plan, store.info.plan.size, next(poses), rgb), origins[row] | verdict
             row += 1
 
 
@@ -164,10 +164,9 @@ def _verdicts(
     ]
 
 
-def _sample(plan: StorePlan, store: Store, target_slot: int, rgb: np.ndarray) -> HandSample:
-    """A generated image with the pose and the camera of its target."""
-    pose = store.sample(target_slot, pixels=False)
-    moved = crop(pose, Box(0, 0, store.info.plan.size), plan.size)
+def _sample(plan: StorePlan, size: int, pose: HandSample, rgb: np.ndarray) -> HandSample:
+    """A generated image with the pose and the camera of its target, whose own image has this size."""
+    moved = crop(pose, Box(0, 0, size), plan.size)
     return replace(
         moved,
         key=f"{pose.key}@{plan.source.name}",
@@ -179,17 +178,16 @@ def _sample(plan: StorePlan, store: Store, target_slot: int, rgb: np.ndarray) ->
     )
 
 
-def _provenance(plan: StorePlan, store: Store, pair: dict[str, Any]) -> dict[str, Any]:
-    slots = {f"{which}_slot": int(pair[f"{which}_slot"]) for which in ("source", "target")}
-    return {
-        "source_key": store.column("key", [slots["source_slot"]])[0],
-        "target_key": store.column("key", [slots["target_slot"]])[0],
-        **slots,
-        "pose_distance": float(pair["pose_distance"]),
+def _provenance(plan: StorePlan, store: Store, matches: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Where each image of a shard comes from."""
+    same = {
         "generator": plan.source.name,
         "checkpoint": plan.settings["checkpoint"],
         "seed": plan.settings["seed"],
     }
+    keys = {f"{which}_key": store.column("key", matches[f"{which}_slot"]).tolist() for which in ("source", "target")}
+    columns = keys | {name: values.tolist() for name, values in matches.items()}
+    return [dict(zip(columns, values, strict=True)) | same for values in zip(*columns.values(), strict=True)]
 
 
 @lru_cache(maxsize=1)

@@ -121,9 +121,7 @@ def _subtitle(infos: Any, stores: Sequence[Store]) -> str:
 
 def _source_section(store: Store) -> Section:
     slots = np.sort(rng(_SEED, "report", "samples").permutation(store.slots)[:_SHOWN])
-    sheet = sample_sheet(
-        [store.sample(int(slot)) for slot in slots], columns=4 if store.info.plan.pixels == ("rgb",) else 2
-    )
+    sheet = sample_sheet(list(store.samples(slots)), columns=4 if store.info.plan.pixels == ("rgb",) else 2)
     split = split_store(store)
     intro = (
         f"{len(store):,} samples of {store.info.plan.size} px from {store.info.plan.source.name}: "

@@ -169,8 +169,8 @@ class Residuals:
 
     def add_store(self, store: Store) -> None:
         """Count all samples and rejects of a finished store."""
-        for slot in store.slots:
-            self.add(store.sample(int(slot), pixels=False))
+        for sample in store.samples(pixels=False):
+            self.add(sample)
         self._refused += store.info.rejected
 
     def summary(self) -> str:
@@ -187,8 +187,7 @@ class Residuals:
 
 
 def _samples(poses: StoredPoses, slots: Sequence[int]) -> Iterator[HandSample]:
-    store = _opened(poses.address, poses.hash)
-    return (store.sample(slot, pixels=False) for slot in slots)
+    return _opened(poses.address, poses.hash).samples(slots, pixels=False)
 
 
 @lru_cache(maxsize=1)

@@ -153,7 +153,7 @@ def rendered_section(space: Workspace, store: Store) -> Section:
             "generator can reach, not a competitor."
         )
     shown = store.slots[np.unique(np.linspace(0, len(store) - 1, _SHOWN).round().astype(int))] if len(store) else []
-    sheet = sample_sheet([store.sample(int(slot)) for slot in shown], columns=4)
+    sheet = sample_sheet(list(store.samples(shown)), columns=4)
     caption = "Rendered hands with the joints of the fitted hand, which are their labels."
     figures = [Figure(sheet, caption)] if len(shown) else []
     return Section(f"Rendered: {store_name(store.address)}", intro, figures=figures, notes=notes)

@@ -54,7 +54,7 @@ def view(
     if gallery and path.suffix == ".html":
         raise UsageError(sentence("a .png or .jpg file", repr(path.name), "--out of a gallery"))
     slots = np.sort(seeds.rng(seed, "view").permutation(opened.slots)[:count])
-    samples = [opened.sample(int(slot)) for slot in slots]
+    samples = list(opened.samples(slots))
     if path.suffix == ".html":
         files.write(path, _page(opened, samples).encode())
     else:

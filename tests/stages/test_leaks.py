@@ -44,7 +44,11 @@ class Reads:
                 self.labels.update(map(int, store.slots if slots is None else slots))
 
         self._wrap(monkeypatch, "column", column)
-        self._wrap(monkeypatch, "sample", lambda store, slot, *rest, **more: self.labels.add(int(slot)))
+
+        def samples(store: Store, slots: Any = None, pixels: bool = True) -> None:  # ``sample`` is one of them
+            self.labels.update(map(int, store.slots if slots is None else slots))
+
+        self._wrap(monkeypatch, "samples", samples)
 
         def table(store: Store, columns: Any = None) -> None:
             if (columns is None or LABELS & set(columns)) and not _within_reader():
@@ -64,8 +68,8 @@ class Reads:
 
 
 def _within_reader() -> bool:
-    """``column`` and ``sample`` read whole columns from Parquet and give rows: what they give is what counts."""
-    return any(frame.function in ("column", "sample") for frame in inspect.stack())
+    """``column`` and ``samples`` read whole columns from Parquet and give rows: what they give is what counts."""
+    return any(frame.function in ("column", "samples") for frame in inspect.stack())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from handsynth.errors import DataError, MissingError, StoreError
 from handsynth.runtime import files
-from handsynth.store import schema
+from handsynth.store import read, schema
 from handsynth.store.read import open_store
 from handsynth.store.schema import ARRAYS, PROVENANCE, depth_from_stored, depth_to_stored
 from handsynth.store.write import finish, write_shard, writing
@@ -43,16 +43,31 @@ def test_samples_come_back(address: str) -> None:
             with pytest.raises(ValueError, match="not filled"):
                 store.sample(slot)
             continue
-        read = store.sample(slot)
-        assert equal(read, made)
-        assert np.array_equal(read.rgb, made.rgb)
+        whole = store.sample(slot)
+        assert equal(whole, made)
+        assert np.array_equal(whole.rgb, made.rgb)
         assert equal(store.sample(slot, pixels=False), made)
         if slot == BARE:
-            assert read.depth_mm is None
-            assert read.mask is None
+            assert whole.depth_mm is None
+            assert whole.mask is None
         else:
-            assert np.array_equal(read.mask, made.mask)
-            np.testing.assert_allclose(read.depth_mm, made.depth_mm, atol=0.0501)
+            assert np.array_equal(whole.mask, made.mask)
+            np.testing.assert_allclose(whole.depth_mm, made.depth_mm, atol=0.0501)
+
+
+def test_many_samples_are_those_of_one_by_one(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "_ROWS", 3)  # so that they come in several parts
+    store, made = open_store(address), list(square_samples(10))
+    assert [sample.key for sample in store.samples()] == [made[slot].key for slot in FILLED]
+    wanted = [*FILLED[::-1], FILLED[0], FILLED[0]]
+    for slot, sample, bare in zip(wanted, store.samples(wanted), store.samples(wanted, pixels=False), strict=True):
+        assert equal(sample, made[slot])
+        assert np.array_equal(sample.rgb, made[slot].rgb)
+        assert equal(bare, made[slot])
+        assert bare.rgb is None
+    assert list(store.samples([])) == []
+    with pytest.raises(ValueError, match="not filled"):
+        list(store.samples([FILLED[0], REJECTED]))
 
 
 def test_plain_zarr_and_pyarrow_read_the_same(address: str) -> None:

@@ -29,6 +29,7 @@ def image_quality(
     alpha: float = 0.4,
     generators: Sequence[str] = tuple(GENERATORS),
     seeds: Sequence[int] = (0,),
+    single: Sequence[str] = (),
     preset: str | None = None,
     steps: int | None = None,
     generator_preset: str | None = None,
@@ -48,6 +49,7 @@ def image_quality(
     Args:
         alpha: share of the training split that is the reduced set, between 0 and 1.
         seeds: of reduced sets and trainings; the judge has seed 0.
+        single: generators that get the first seed only; those that take no part change nothing.
         preset, steps: of the judge; ``steps`` is its preset's by default.
         generator_preset, generator_steps: of the generators.
         contiguous: draw whole sequences, so that no source is a neighbouring video frame of its target.
@@ -63,10 +65,11 @@ def image_quality(
     space = Workspace.of(workspace)
     data = space.store(store)
     known = image_generators()
-    unknown = [name for name in generators if name not in known]
-    if unknown or not generators:
-        found = ", ".join(unknown) or "none"
-        raise UsageError(sentence(f"generators of images among {', '.join(known)}", found, "generators"))
+    for place, names in {"generators": generators, "single": single}.items():
+        unknown = [name for name in names if name not in known]
+        if unknown or not generators:
+            found = ", ".join(unknown) or "none"
+            raise UsageError(sentence(f"generators of images among {', '.join(known)}", found, place))
     if not seeds:
         raise UsageError(sentence("at least one seed", "none", "seeds"))
     if not 0 < alpha < 1:
@@ -90,9 +93,11 @@ def image_quality(
         train(_JUDGE, data.address, preset=preset, steps=steps, device=device, compile=compile, workspace=space)
     )
     folders = []
-    for seed in seeds:
-        about = load_judge(space, judge, data, draws[seed].held_out, where.torch_device).about
+    for number, (seed, draw) in enumerate(draws.items()):
+        about = load_judge(space, judge, data, draw.held_out, where.torch_device).about
         for generator in generators:
+            if number > 0 and generator in single:
+                continue
             folder = train(
                 generator,
                 data.address,

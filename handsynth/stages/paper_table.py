@@ -104,11 +104,11 @@ def paper_table(
 def quality_frame(scored: Sequence[tuple[RunInfo, Evaluation]]) -> pd.DataFrame:
     """Scores of generators' images: columns ``generator``, ``seed``, ``trivial`` and one per score, NaN where missing.
 
-    Trivial answers are those measured beside the last of the runs.
+    Trivial answers are those measured beside the runs of the last generator.
     """
     records: list[dict[str, Any]] = []
     for info, evaluation in scored:
-        last = evaluation is scored[-1][1]
+        last = info.system == scored[-1][0].system
         for row in evaluation.rows:
             if last or not row.trivial:
                 records.append({"generator": row.name, "seed": info.seed, "trivial": row.trivial, **row.values})

@@ -155,7 +155,8 @@ def _value(key: str, text: str, old: Any) -> Any:
     if isinstance(old, str) or not text:
         return value if isinstance(value, str) else text
     if isinstance(old, list) and not isinstance(value, list):
-        return [_value(key, item.strip(), old[0] if old else "") for item in text.split(",")]
+        words = text.strip().removeprefix("[").removesuffix("]").split(",")  # a shell takes the quotes out of ["none"]
+        return [_value(key, word.strip(), old[0] if old else "") for word in words]
     try:
         return msgspec.convert(value, _kind(old))
     except msgspec.ValidationError:

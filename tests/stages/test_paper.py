@@ -105,6 +105,7 @@ def test_scores_with_inception_satisfy_a_run_without(
         ({"generators": ["nosuch"]}, UsageError, "generators of images among"),
         ({"generators": ["pose_to_depth"]}, UsageError, "generators of images among .*, found pose_to_depth"),
         ({"generators": []}, UsageError, "generators of images among .*, found none"),
+        ({"single": ["nosuch"]}, UsageError, "generators of images among .*, found nosuch in single"),
         ({"seeds": []}, UsageError, "at least one seed"),
         ({"alpha": 1.0}, UsageError, "a share between 0 and 1"),
         ({"alpha": 0.99}, UsageError, "at least 2 samples drawn and 1 held out, found 24 and 0 by seed 0"),
@@ -144,6 +145,21 @@ def test_the_figure_shows_each_generator_on_the_same_poses(
     assert not set(read) & set(split.test)
     first = path.read_bytes()
     assert paper_figure("hands", count=3, out=path, workspace=space, **OPTIONS).read_bytes() == first
+
+
+def test_further_seeds_of_some_generators(space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(space.root, tmp_path / "copy")
+    copy = Workspace(tmp_path / "copy")
+    monkeypatch.setattr(stage, "train", small_train)
+    folders = image_quality(
+        "hands", steps=2, generator_steps=2, seeds=[0, 1], single=["patn", "pg2"], workspace=copy, **OPTIONS
+    )
+    assert [folder.name for folder in folders] == ["hands-patn-0.5", "hands-mmhand-0.5", "hands-mmhand-0.5-seed1"]
+    rows = paper_table(1, "hands", seeds=[0, 1], workspace=copy, **OPTIONS).with_suffix(".md").read_text().splitlines()
+    spread = {row.split("|")[1].strip(): "±" in row for row in rows if row.count("|") > 2}
+    assert not spread["PATN"]
+    assert spread["MM-Hand"]
+    assert spread["copy of the source"]  # as measured beside either of MM-Hand's
 
 
 def test_the_figure_refuses_what_is_not_there_or_saw_more(space: Workspace, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ _PRESETS: dict[str, PG2Settings] = {
         pairs="sequence", size=128, width=48, learning_rate=3e-4, ema=0.999, batch=16, coarse_share=0.5, steps=8000
     ),
     "tiny": PG2Settings(
-        pairs="sequence", size=64, width=16, learning_rate=1e-3, ema=0.98, batch=8, coarse_share=0.6, steps=1000
+        pairs="sequence", size=64, width=16, learning_rate=5e-4, ema=0.98, batch=8, coarse_share=0.6, steps=1000
     ),
 }
 
